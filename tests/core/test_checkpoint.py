@@ -19,7 +19,7 @@ from pycarp.core.inputs import AdminChanged, DatagramReceived, HostAdded, HostRe
 from pycarp.dialects import Dialect
 from pycarp.vocabulary import HostKey
 from tests.support.histories import Life, WorldRecord, dialects, entropy, lives, slots_ns
-from tests.support.hosts import KEY, LINK, advert, config, master, seconds
+from tests.support.hosts import KEY, LINK, Bench, advert, config, master, seconds
 
 
 @settings(max_examples=150, deadline=None)
@@ -65,6 +65,35 @@ def test_what_is_captured_by_and_by_is_the_state_of_the_beginning(
     assert begun.complete() == then
 
 
+@settings(max_examples=150, deadline=None)
+@given(dialect=dialects, history=lives(), slot_ns=slots_ns)
+def test_what_a_host_changed_since_it_was_copied_makes_the_same_checkpoint_as_a_whole_copy(
+    dialect: Dialect, history: list[tuple[int | None, WorldRecord]], slot_ns: int
+) -> None:
+    life = Life(Engine(entropy=entropy(1), slot_ns=slot_ns), dialect)
+    life.begin()
+    for wait_ns, record in history:
+        life.live(wait_ns, record)
+        since_the_copy = life.engine.checkpoint()
+        for entry in life.engine._hosts.peek_all():
+            entry.copied = None
+        assert since_the_copy == life.engine.checkpoint()
+
+
+def test_only_what_changes_is_copied_of_a_master_that_repeats_itself() -> None:
+    host = master()
+    for _until_it_is_announced_again in range(3):
+        host.pass_time(to_ns=due(host))
+    host.engine.checkpoint()
+    before = host.engine._hosts.peek_all()[0].copied
+
+    host.pass_time(to_ns=due(host))
+    host.engine.checkpoint()
+
+    assert before is not None
+    assert host.engine._hosts.peek_all()[0].copied is before
+
+
 def test_a_step_captures_the_hosts_that_it_changes_and_a_few_more(monkeypatch: pytest.MonkeyPatch) -> None:
     captured: list[HostKey] = []
     monkeypatch.setattr(HostEntry, "checkpoint", lambda entry: captured.append(entry.key))
@@ -82,6 +111,11 @@ def test_a_step_captures_the_hosts_that_it_changes_and_a_few_more(monkeypatch: p
 
     assert counts == [9, 18, 26]
     assert len(set(captured)) == len(captured) == 100
+
+
+def due(host: Bench) -> int:
+    assert host.engine.deadline_ns is not None
+    return host.engine.deadline_ns
 
 
 def restored(checkpoint: Checkpoint) -> Engine:
@@ -149,7 +183,7 @@ def names(kind: Any) -> set[str]:
 
 
 def test_nothing_that_is_known_of_a_host_is_left_out() -> None:
-    assert names(HostEntryCheckpoint) == names(HostEntry) - {"ctx", "calm", "trusted_at_ns"} | {"host"}
+    assert names(HostEntryCheckpoint) == names(HostEntry) - {"ctx", "calm", "trusted_at_ns", "copied"} | {"host"}
 
 
 def test_nothing_that_a_host_knows_is_left_out() -> None:

@@ -5,15 +5,18 @@ from typing import Any
 import pytest
 
 from pycarp.core import Engine
-from pycarp.core.checkpoint import Checkpoint
+from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
+from pycarp.core.effects import Step
 from pycarp.core.events import ActuationFailed, StateChange
+from pycarp.core.host_table import HostCapture
 from pycarp.core.inputs import AdminChanged, HostAdded, TimePassed
 from pycarp.core.state import Reason, State
 from pycarp.recording import Entry, Recorder, Replay, Ring, triggers_dump
 from pycarp.recording.recorder import Sink, is_routine
 from pycarp.recording.ring import KEPT_MOST, KEPT_NS
+from pycarp.vocabulary import HostKey
 from tests.support.histories import entropy
-from tests.support.hosts import KEY, PEER, config, seconds
+from tests.support.hosts import KEY, LINK, PEER, config, seconds
 from tests.support.recordings import Kept, a_takeover, differences, played, recorded, written
 
 
@@ -153,6 +156,23 @@ def test_a_ring_is_bounded_in_a_flood() -> None:
     fed(ring, 3 * KEPT_MOST, 1)
 
     assert KEPT_MOST // 2 < len(kept(ring)[1]) <= KEPT_MOST
+
+
+def test_a_checkpoint_of_thousands_of_hosts_is_not_made_every_second() -> None:
+    engine = Engine(entropy=entropy(1))
+    engine.handle(HostAdded(config()), 0)
+    (entry,) = engine._hosts.peek_all()
+    ring = Ring()
+    ring.begin(
+        PendingCheckpoint(engine.checkpoint(), HostCapture({HostKey(LINK, each): entry for each in range(2000)}))
+    )
+
+    taken = 0
+    while not ring.wants_checkpoint:
+        ring.take(Entry(0, TimePassed(), (), Step((), None)))
+        taken += 1
+
+    assert taken == 4 * 2000
 
 
 def test_what_a_ring_has_kept_replays_alone() -> None:

@@ -136,7 +136,9 @@ class AdvertisementCodec:
                     is_past=each.is_past,
                 )
                 for each in self._previous_keys
-            ),
+            )
+            if self._previous_keys
+            else (),
             chains=self._prediction.checkpoint(),
             sent=tuple(self._sent),
         )

@@ -219,7 +219,7 @@ class Engine:
     def snapshot(self) -> EngineSnapshot:
         """Return an immutable view of everything; changes nothing."""
         return EngineSnapshot(
-            hosts=tuple(self._snapshot_of(entry) for entry in self._hosts),
+            hosts=tuple(self._snapshot_of(entry) for entry in self._hosts.peek_all()),
             settings=self._settings,
             demotion=self._ledger.node_total(),
             group_demotion=self._ledger.group_totals(),
@@ -228,11 +228,14 @@ class Engine:
 
     def host_snapshot(self, key: HostKey) -> HostSnapshot:
         """Return an immutable view of one host; KeyError if this engine does not have it."""
-        return self._snapshot_of(self._hosts[key])
+        entry = self._hosts.peek(key)
+        if entry is None:
+            raise KeyError(key)
+        return self._snapshot_of(entry)
 
     def can_send(self, key: HostKey) -> bool:
         """Return False if a host could send its last advertisement in none of its families."""
-        entry = self._hosts.get(key)
+        entry = self._hosts.peek(key)
         return entry is None or not entry.ctx.is_unheard
 
     def drops(self, link: str) -> Counter[DropReason]:
@@ -466,7 +469,7 @@ class Engine:
         rejections = entry.rejections
         # A diagnosis tries many digests, so each source gets one until the next report.
         if source not in rejections.findings and len(rejections.findings) < REMEMBERED_MAX:
-            others = [each.ip for other in self._hosts for each in other.ctx.config.addresses]
+            others = [each.ip for other in self._hosts.peek_all() for each in other.ctx.config.addresses]
             rejections.findings[source] = self._diagnose_peer(entry.ctx.config, advert, seen_elsewhere=others)
         reason, finding = rejections.findings.get(source, (DropReason.NOT_AUTHENTIC, DropReason.NOT_AUTHENTIC.words))
         rejections.in_all += 1
@@ -512,15 +515,16 @@ class Engine:
 
     def _on_time(self, now_ns: int, out: Outbox) -> None:
         for key in self._deadlines.pop_due(now_ns):
-            entry = self._hosts.get(key)
+            entry = self._hosts.repeating(key)
             if entry is None:
                 # It departed in this step, because of another host.
                 continue
-            if entry.trusted_at_ns is not None:
-                self._trust_again(entry, now_ns, out)
-            elif (due_ns := self._repeat(entry.ctx, now_ns, out)) is not None:
+            if entry.trusted_at_ns is None and (due_ns := self._repeat(entry.ctx, now_ns, out)) is not None:
                 self._deadlines.set(key, due_ns)
                 continue
+            entry.copied = None
+            if entry.trusted_at_ns is not None:
+                self._trust_again(entry, now_ns, out)
             # An earlier reaction of this step may have recorded a deadline that is due now; the line below handles it.
             self._deadlines.note(key, None)
             self._react(entry, _TIME_PASSED, now_ns, out)
@@ -616,12 +620,12 @@ class Engine:
     def _renew_sources(self, link: str, now_ns: int, out: Outbox) -> None:
         """Send the hosts of a link the addresses that no host shares: the sources of their advertisements."""
         own = self._own_addresses(link)
-        for entry in self._hosts.on(link):
+        for entry in self._hosts.peek_on(link):
             if entry.ctx.environment.own != own:
                 self._set_environment(entry, structs.replace(entry.ctx.environment, own=own), now_ns, out)
 
     def _own_addresses(self, link: str) -> tuple[Address, ...]:
-        shared = frozenset().union(*(entry.ctx.config.ips for entry in self._hosts.on(link)))
+        shared = frozenset().union(*(entry.ctx.config.ips for entry in self._hosts.peek_on(link)))
         return tuple(each for each in self._link_ips.get(link, ()) if each not in shared)
 
     # Demotion and restriction
@@ -664,7 +668,7 @@ class Engine:
     def _demote_for_link(self, link: str, now_ns: int, out: Outbox) -> None:
         """Set the node's demotion to the sum over the hosts whose link is down. Source: carp.md 5.3, 6."""
         amount = sum(
-            self._ifdown_factor(entry) for entry in self._hosts.on(link) if not entry.ctx.environment.link_is_up
+            self._ifdown_factor(entry) for entry in self._hosts.peek_on(link) if not entry.ctx.environment.link_is_up
         )
         self._demote(None, f"interface {link} is down", amount, now_ns, out)
 
@@ -684,7 +688,7 @@ class Engine:
         if entry is None:
             return
         sends, budget = entry.sends, entry.ctx.config.dialect.send_errors
-        times = len(self._hosts.on(event.key.link)) if budget.times_hosts else 1
+        times = len(self._hosts.peek_on(event.key.link)) if budget.times_hosts else 1
         # A host that failed before does not get three more intervals.
         limit = 1 if sends.distrust.failures else budget.failures * times
         is_bad = event.error is not None and sends.fail(event.family) >= limit
@@ -816,7 +820,7 @@ class Engine:
             self._renew_filter(link, flood, out)
         if has_changed:
             self._statistics_of(link).floods += flood.is_on
-            for entry in self._hosts.on(link):
+            for entry in self._hosts.peek_on(link):
                 change = FloodChange(key=entry.key, at_ns=now_ns, is_on=flood.is_on, rate=flood.rate, every=flood.every)
                 out.append(Publish(change))
 
@@ -837,7 +841,7 @@ class Engine:
 
         The hosts of the link share the digests evenly, because the length of a filter in the kernel is limited.
         """
-        hosts = self._hosts.on(link)
+        hosts = self._hosts.peek_on(link)
         share = EXPECTED_MAX // max(len(hosts), 1)
         expected = [entry.codec.expected(min(share, WINDOW)) for entry in hosts]
         return PacketFilter(

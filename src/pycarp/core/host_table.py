@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from pycarp.core.advertisement_codec import AdvertisementCodec, CodecCheckpoint
 from pycarp.core.calm import Calm
 from pycarp.core.copying import captured, copied, restored
 from pycarp.core.events import Mismatch
 from pycarp.core.host.context import Context, HostCheckpoint
+from pycarp.core.host.progress import Progress, progress_of
 from pycarp.core.slots import Phases
 from pycarp.core.statistics import DropReason
 from pycarp.core.trouble import Distrust, ExternalChanges, SendAccount
@@ -53,6 +55,22 @@ class HostEntryCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     external_changes: ExternalChanges
     warned_until_ns: dict[tuple[Mismatch, Address], int]
 
+    def complete(self) -> "HostEntryCheckpoint":
+        """Return the checkpoint itself."""
+        return self
+
+
+class RepeatedEntryCheckpoint(NamedTuple):
+    """The state of a host entry that has only repeated itself, or heard repetitions, since it was copied as a whole."""
+
+    before: HostEntryCheckpoint
+    codec: CodecCheckpoint
+    progress: Progress
+
+    def complete(self) -> HostEntryCheckpoint:
+        """Return the whole state."""
+        return replace(self.before, codec=self.codec, host=self.progress.applied_to(self.before.host))
+
 
 @dataclass(slots=True)
 class HostEntry:
@@ -60,7 +78,8 @@ class HostEntry:
 
     ``sends`` and ``holds`` say whether it is trusted to send advertisements and to hold its addresses. ``calm`` is the
     expected next advertisement of each family, see ``core/calm.py``. ``trusted_at_ns`` is when the next distrust ends,
-    None if no recent failure or external change counts against the host.
+    None if no recent failure or external change counts against the host. ``copied`` is its last whole checkpoint, None
+    if it has done more than repeat itself since.
     """
 
     codec: AdvertisementCodec
@@ -72,6 +91,7 @@ class HostEntry:
     warned_until_ns: dict[tuple[Mismatch, Address], int] = field(default_factory=dict)
     calm: dict[Family, Calm] = field(default_factory=dict)
     trusted_at_ns: int | None = None
+    copied: HostEntryCheckpoint | None = None
 
     @classmethod
     def from_checkpoint(
@@ -89,13 +109,17 @@ class HostEntry:
         made.note_trust()
         return made
 
-    def checkpoint(self) -> HostEntryCheckpoint:
-        """Return everything that another host needs to continue."""
+    def checkpoint(self) -> HostEntryCheckpoint | RepeatedEntryCheckpoint:
+        """Return everything that another host needs to continue; ``complete`` returns that as one value."""
+        if self.copied is not None:
+            return RepeatedEntryCheckpoint(self.copied, self.codec.checkpoint(), progress_of(self.ctx))
         # Nothing has gone wrong with most hosts: they share what says so.
         own = {
             name: clean if (value := getattr(self, name)) == clean else copied(value) for name, clean in _CLEAN.items()
         }
-        return HostEntryCheckpoint(codec=self.codec.checkpoint(), host=captured(HostCheckpoint, self.ctx), **own)
+        host = captured(HostCheckpoint, self.ctx)
+        self.copied = HostEntryCheckpoint(codec=self.codec.checkpoint(), host=host, **own)
+        return self.copied
 
     def note_trust(self) -> None:
         """Note when the next distrust ends; called after each failure, external change and recovery."""
@@ -154,7 +178,7 @@ class HostCapture:
     """The state of all hosts at one instant, captured host by host: each before it changes, or earlier."""
 
     def __init__(self, hosts: Mapping[HostKey, HostEntry]) -> None:
-        self._hosts: dict[HostKey, HostEntryCheckpoint | None] = dict.fromkeys(hosts)
+        self._hosts: dict[HostKey, HostEntryCheckpoint | RepeatedEntryCheckpoint | None] = dict.fromkeys(hosts)
         self._left = dict(hosts)
 
     def __len__(self) -> int:
@@ -179,14 +203,15 @@ class HostCapture:
     def hosts(self) -> tuple[HostEntryCheckpoint, ...]:
         """Capture the hosts that are left, and return all in the order in which they were added."""
         self.take_some(len(self._left))
-        return tuple(each for each in self._hosts.values() if each is not None)
+        return tuple(each.complete() for each in self._hosts.values() if each is not None)
 
 
 class HostTable:
     """All hosts, by key and by link, in the order in which they were added.
 
-    The engine changes a host only after it has got it from here in the same step, or told ``pending``, which is the
-    last capture until that is complete: so nothing that ``capture`` returned misses a change.
+    The engine changes a host only after it has got it from here in the same step: so nothing that ``capture`` returned
+    misses a change. A host that repeats itself, or hears a repetition, is got by ``repeating``, or only ``pending`` is
+    told, the last capture until that is complete.
     """
 
     def __init__(self, *, slot_ns: int = 0) -> None:
@@ -197,18 +222,18 @@ class HostTable:
 
     def __iter__(self) -> Iterator[HostEntry]:
         self._complete_capture()
-        return iter(list(self._by_key.values()))
+        return iter([_to_change(each) for each in self._by_key.values()])
 
     def __contains__(self, key: HostKey) -> bool:
         return key in self._by_key
 
-    def __getitem__(self, key: HostKey) -> HostEntry:
-        if self.pending is not None:
-            self.pending.take(key)
-        return self._by_key[key]
-
     def get(self, key: HostKey) -> HostEntry | None:
         """Return a host; None if the table does not have it."""
+        entry = self.repeating(key)
+        return None if entry is None else _to_change(entry)
+
+    def repeating(self, key: HostKey) -> HostEntry | None:
+        """Return a host of which only what ``core/host/progress.py`` names is to be changed; None if it is unknown."""
         if self.pending is not None:
             self.pending.take(key)
         return self._by_key.get(key)
@@ -217,13 +242,21 @@ class HostTable:
         """Return a host that is not to be changed; None if the table does not have it."""
         return self._by_key.get(key)
 
+    def peek_all(self) -> tuple[HostEntry, ...]:
+        """Return all hosts, none of which is to be changed."""
+        return tuple(self._by_key.values())
+
     def on(self, link: str) -> tuple[HostEntry, ...]:
         """Return the hosts on a link."""
         on_link = self._on_link.get(link, {})
         if self.pending is not None:
             for key in on_link:
                 self.pending.take(key)
-        return tuple(on_link.values())
+        return tuple([_to_change(each) for each in on_link.values()])
+
+    def peek_on(self, link: str) -> tuple[HostEntry, ...]:
+        """Return the hosts on a link, none of which is to be changed."""
+        return tuple(self._on_link.get(link, {}).values())
 
     def capture(self) -> HostCapture:
         """Begin to capture the present state of all hosts."""
@@ -259,3 +292,8 @@ class HostTable:
         del self._by_key[key]
         del self._on_link[key.link][key]
         self._phases.remove(key.link)
+
+
+def _to_change(entry: HostEntry) -> HostEntry:
+    entry.copied = None
+    return entry

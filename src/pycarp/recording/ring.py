@@ -14,12 +14,15 @@ from pycarp.vocabulary import NS_PER_S
 
 KEPT_NS = 120 * NS_PER_S
 KEPT_MOST = 8192
-"""The most steps and datagrams; in a flood these are only the last seconds."""
+"""The most steps and datagrams with up to two thousand hosts; in a flood these are only the last seconds."""
 
 _SECTION_NS = KEPT_NS // 6
 _SECTION_LEAST, _SECTION_MOST = KEPT_MOST // 8, KEPT_MOST // 2
-_ENTRIES_PER_HOST = 16
-"""A section is so long, within these bounds, because a checkpoint takes as long as some entries for each host."""
+_ENTRIES_PER_HOST, _LEAST_ENTRIES_PER_HOST = 16, 4
+"""A section is so long, because a checkpoint takes as long as some entries for each host.
+
+Within the bounds 16 entries, and never less than 4: one second of thousands of hosts must not need one checkpoint more.
+"""
 
 
 @dataclass(slots=True)
@@ -51,11 +54,12 @@ class Ring:
 
     def begin(self, checkpoint: PendingCheckpoint) -> None:
         """Begin a section with a checkpoint, and remove sections that are too old."""
-        most = min(max(_SECTION_LEAST, _ENTRIES_PER_HOST * len(checkpoint)), _SECTION_MOST)
+        hosts = len(checkpoint)
+        most = max(_SECTION_LEAST, min(_ENTRIES_PER_HOST * hosts, _SECTION_MOST), _LEAST_ENTRIES_PER_HOST * hosts)
         self._sections.append(_Section(checkpoint, most))
         newest_ns = max((each.entries[-1].at_ns for each in self._sections if each.entries), default=0)
         while len(self._sections) > 1 and (
-            sum(each.size for each in self._sections) > KEPT_MOST - self._sections[-1].most
+            sum(each.size for each in self._sections) > max(KEPT_MOST, 2 * most) - most
             or self._sections[0].entries[-1].at_ns < newest_ns - KEPT_NS
         ):
             self._sections.popleft()
