@@ -115,3 +115,35 @@ def test_a_cleared_index_takes_the_same_time_again() -> None:
 
     assert index.earliest_ns() == 10
     assert index.pop_due(10) == [B]
+
+
+def test_the_first_true_deadline_is_behind_all_that_were_postponed() -> None:
+    index, true_ns = DeadlineIndex([(A, 10), (B, 20), (C, 30)]), {A: 40, B: 50, C: 30}
+
+    assert index.first_true_ns(true_ns.get) == 30
+    assert dict(index.entries) == true_ns
+
+
+def test_what_is_behind_the_first_true_deadline_is_not_looked_at() -> None:
+    index, looked_at = DeadlineIndex([(A, 10), (B, 20), (C, 30)]), list[HostKey]()
+
+    def deadline_of(key: HostKey) -> int:
+        looked_at.append(key)
+        return {A: 15, B: 50, C: 60}[key]
+
+    assert index.first_true_ns(deadline_of) == 15
+    assert set(looked_at) == {A}
+
+
+def test_a_host_that_has_lost_its_deadline_is_taken_out() -> None:
+    index = DeadlineIndex([(A, 10)])
+
+    assert index.first_true_ns(lambda _key: None) is None
+    assert index.entries == ()
+
+
+def test_a_true_deadline_among_postponed_ones_of_the_same_time_is_found() -> None:
+    index, true_ns = DeadlineIndex([(A, 10), (B, 10)]), {A: 40, B: 10}
+
+    assert index.first_true_ns(true_ns.get) == 10
+    assert dict(index.entries) == true_ns

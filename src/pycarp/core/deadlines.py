@@ -1,17 +1,15 @@
 """The wake-up index: which hosts to look at, and when at the latest.
 
-Hearing an advertisement only writes a later deadline into the host's phase; the index keeps its earlier entry and
-corrects it when that surfaces. Invariant: every host has an entry not later than its true deadline, or none if it
-has no deadline.
+Hearing an advertisement only writes a later deadline into the state of the host; the index keeps the earlier entry and
+corrects it when that is the first one (``first_true_ns``). So a host costs one correction an interval at most, however
+often it is read, and no postponed deadline wakes the process up. Invariant: every host has an entry not later than its
+true deadline, or none if it has no deadline.
 """
 
 import heapq
 from collections.abc import Callable, Iterable
 
-from pycarp.vocabulary import NS_PER_S, HostKey
-
-_ROUGHLY_NS = NS_PER_S // 8
-"""What times far ahead are rounded to."""
+from pycarp.vocabulary import HostKey
 
 
 class DeadlineIndex:
@@ -67,33 +65,6 @@ class DeadlineIndex:
         self._at.clear()
         self._live.clear()
 
-    def look_again(self, until_ns: int, deadline_of: Callable[[HostKey], int | None], *, roughly: bool = False) -> None:
-        """Correct the entries up to a time, so that postponed deadlines cause no wake-up.
-
-        ``roughly`` rounds later ones down, so that hosts share entries: for those that are looked at again before.
-        """
-        heap, at, live = self._heap, self._at, self._live
-        soon: list[HostKey] = []
-        while heap and heap[0] <= until_ns:
-            before_ns = heapq.heappop(heap)
-            for key in at.pop(before_ns):
-                if live.get(key) != before_ns:
-                    continue
-                at_ns = deadline_of(key)
-                if at_ns is None or at_ns - _ROUGHLY_NS <= until_ns:
-                    soon.append(key)
-                    continue
-                if roughly:
-                    at_ns -= at_ns % _ROUGHLY_NS
-                live[key] = at_ns
-                if at_ns in at:
-                    at[at_ns].append(key)
-                else:
-                    at[at_ns] = [key]
-                    heapq.heappush(heap, at_ns)
-        for key in soon:
-            self.set(key, deadline_of(key))
-
     def pop_due(self, now_ns: int) -> list[HostKey]:
         """Remove and return the hosts whose entries are due; the caller must note their true deadlines again.
 
@@ -120,4 +91,22 @@ class DeadlineIndex:
                 if live.get(key) == at_ns:
                     return at_ns
             del self._at[heapq.heappop(heap)]
+        return None
+
+    def first_true_ns(self, deadline_of: Callable[[HostKey], int | None]) -> int | None:
+        """Return the first deadline, None when there is none; correct the entries that are before it.
+
+        ``deadline_of`` returns the true deadline of a host.
+        """
+        heap, at, live = self._heap, self._at, self._live
+        while heap:
+            before_ns = heap[0]
+            for key in at[before_ns]:
+                if live.get(key) != before_ns:
+                    continue
+                at_ns = deadline_of(key)
+                if at_ns == before_ns:
+                    return at_ns
+                self.set(key, at_ns)
+            del at[heapq.heappop(heap)]
         return None

@@ -105,12 +105,6 @@ _WORD_LENGTH = 4
 WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """The shortest time between two reports of the same mismatch of the same peer."""
 
-_LOOKS_AHEAD_NS = NS_PER_S * 6 // 10
-"""How far ahead deadlines are corrected after a reading; see ``_on_datagrams``."""
-
-_LOOKS_FAR_AHEAD_NS = NS_PER_S * 21 // 10
-"""The same where datagrams wait in the kernel: until after the next reading, see ``core/calm.py``."""
-
 _COUNTER = slice(8, 16)
 
 _CAPTURED_A_STEP = 8
@@ -170,7 +164,7 @@ class Engine:
         self._dispatch(event, now_ns, out)
         if out:
             self._count(out)
-        return Step(tuple(out), self._deadlines.earliest_ns())
+        return Step(tuple(out), self._deadlines.first_true_ns(self._deadline_of))
 
     @classmethod
     def from_checkpoint(
@@ -342,11 +336,6 @@ class Engine:
         for datagram in datagrams:
             if not (is_allowed and self._goes_on(datagram, now_ns)):
                 self._on_datagram(datagram, now_ns, out)
-        # Once for several readings in a row: behind what waited longer than hosts mostly pause, younger ones wait.
-        if datagrams[len(datagrams) // 2].waited_ns < NS_PER_S:
-            is_far = datagrams[0].waited_ns > 0
-            ahead_ns = _LOOKS_FAR_AHEAD_NS if is_far else _LOOKS_AHEAD_NS
-            self._deadlines.look_again(now_ns + ahead_ns, self._deadline_of, roughly=is_far)
 
     def _deadline_of(self, key: HostKey) -> int | None:
         entry = self._hosts.peek(key)
