@@ -2,11 +2,11 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pycarp.core import Engine
-from pycarp.core.effects import HoldAddresses, Transmit
+from pycarp.core.effects import Announce, HoldAddresses, Transmit
 from pycarp.core.inputs import (
     Action,
     ActuationReported,
@@ -71,6 +71,29 @@ def test_no_advertisement_of_many_hosts_is_late(advskew: int, began_ns: int) -> 
     due_ns = later[0] if interval_ns % (NS_PER_S // 2) == 0 else first + interval_ns
     for number, at_ns in enumerate(later):
         assert 0 <= due_ns + number * interval_ns - at_ns < SLOT_NS
+
+
+@settings(max_examples=8, deadline=None)
+@given(drawn=st.integers(0, 2**64 - 1), began_ns=st.integers(0, 10**10))
+def test_many_hosts_repeat_announcements_at_the_times_at_which_they_advertise(drawn: int, began_ns: int) -> None:
+    engine = Engine(entropy=lambda: drawn, slot_ns=SLOT_NS)
+    engine.handle(LinkChanged(link(OWN)), began_ns)
+    for number in range(MANY):
+        made = config(vhid=number + 1, addresses=[f"192.168.1.{100 + number}/24"], announce_every_s=5)
+        step = engine.handle(HostAdded(made), began_ns)
+    announced: list[int] = []
+    advertised: list[int] = []
+    while len(advertised) < 40 * MANY:
+        assert step.deadline_ns is not None
+        now_ns = step.deadline_ns
+        step = engine.handle(TimePassed(), now_ns)
+        advertised += [now_ns for each in step.effects if isinstance(each, Transmit)]
+        announced += [now_ns for each in step.effects if isinstance(each, Announce)]
+        for held in [each for each in step.effects if isinstance(each, HoldAddresses)]:
+            step = engine.handle(ActuationReported(held.key, held.epoch, Action.HOLD, None), now_ns)
+
+    assert len(announced) > 5 * MANY
+    assert {at_ns % (NS_PER_S // 2) for at_ns in announced[2 * MANY :]} == {advertised[-1] % (NS_PER_S // 2)}
 
 
 def test_hosts_of_other_links_share_other_times() -> None:

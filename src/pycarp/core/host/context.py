@@ -27,7 +27,7 @@ from pycarp.core.inputs import ActuationReported, Environment, HostReconfigured
 from pycarp.core.lease_timings import lease_timings_of
 from pycarp.core.restriction import Restriction
 from pycarp.core.routine import Routine
-from pycarp.core.slots import Phases, slot_for
+from pycarp.core.slots import Phases, slot_before, slot_for
 from pycarp.dialects.dialect import Claim, last_claim
 from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress
 
@@ -210,7 +210,11 @@ class Context:
         form = dialect.arp_again if again and dialect.arp_again else dialect.arp
         self.out.append(Announce(self.key, self.epoch, self.config.addresses, form))
         every_s = self.config.effective_announce_every_s
-        return self.now_ns + self.codec.jittered(every_s * NS_PER_S) if every_s else None
+        if not every_s:
+            return None
+        at_ns = self.now_ns + self.codec.jittered(every_s * NS_PER_S)
+        # In a slot in which the hosts of the link advertise: a wake-up costs more than what it is for.
+        return slot_before(self.phase.before(at_ns, self.interval_ns), self.slot_ns) if self.slot_ns else at_ns
 
     def publish(self, event: Event) -> None:
         """Publish an event."""
