@@ -69,6 +69,38 @@ async def test_held_addresses_are_on_the_device_without_a_route_and_not_on_the_l
     assert f"dev {DEVICE}" not in namespace.ip("route") + namespace.ip("-6", "route")
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_the_device_answers_for_itself_alone_and_drops_what_a_backup_gets(
+    namespace: Namespace, count: int
+) -> None:
+    hosts = [config(f"10.77.0.{50 + vhid}/24", vhid=vhid) for vhid in range(1, count + 1)]
+    async with actuator_in(namespace) as actuator:
+        await asyncio.gather(*map(actuator.prepare, hosts))
+
+        for each in hosts:
+            of_ipv4 = [
+                switch(namespace, f"ipv4/conf/{each.device}/{name}")
+                for name in ("arp_ignore", "rp_filter", "promote_secondaries")
+            ]
+            assert of_ipv4 == ["1", "2", "1"]
+            assert switch(namespace, f"ipv6/conf/{each.device}/disable_ipv6") == "1"
+
+
+@pytest.mark.parametrize("addresses", [("10.77.0.50/24",), ("10.77.0.50/24", "fd77::50/64")])
+async def test_a_device_with_an_ipv6_address_has_no_other_one_and_listens_to_no_router(
+    namespace: Namespace, addresses: tuple[str, ...]
+) -> None:
+    """Also one that a host gets later, for which its device was not made."""
+    host = config(*addresses)
+    async with actuator_in(namespace) as actuator:
+        await actuator.prepare(host)
+        await actuator.hold(host.key, config("fd77::50/64").addresses)
+
+        names = ("accept_ra", "autoconf", "addr_gen_mode", "disable_ipv6")
+        assert [switch(namespace, f"ipv6/conf/{DEVICE}/{name}") for name in names] == ["0", "0", "1", "0"]
+        assert on(namespace, DEVICE) == {"fd77::50/64"}
+
+
 async def test_where_the_link_has_no_own_address_the_device_has_the_route(namespace: Namespace) -> None:
     elsewhere = config("192.0.2.1/24", "fd99::1/64")
     async with actuator_in(namespace) as actuator:
@@ -472,7 +504,7 @@ async def test_hosts_that_are_prepared_at_once_get_their_devices_in_one_go(
             assert f"00:00:5e:00:01:{host.vhid:02x}" in said
             assert switch(namespace, f"ipv6/conf/{host.device}/disable_ipv6") == "1"
             assert switch(namespace, f"ipv4/conf/{host.device}/arp_ignore") == "1"
-    assert sends.count(3) == 2
+    assert sends == [3, 6]
 
 
 async def test_hosts_prepared_at_once_that_want_one_device_name_get_one_each(namespace: Namespace) -> None:
@@ -512,7 +544,7 @@ async def test_a_device_made_at_once_with_others_whose_switches_cannot_be_set_is
     write = sysctl_files.write
 
     def refusing(path: str, text: str) -> None:
-        if "carp2/arp_ignore" in path:
+        if "carp2/disable_ipv6" in path:
             raise PermissionError(13, "Permission denied")
         write(path, text)
 

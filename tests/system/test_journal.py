@@ -202,6 +202,31 @@ def test_what_cannot_be_written_is_not_recorded_and_the_next_line_is_whole(journ
     assert noted(journal) == journal.resources == (SHARED,)
 
 
+def test_what_is_recorded_together_is_written_at_the_end_of_that(journal: Journal) -> None:
+    journal.record(SHARED)
+    with journal.together():
+        journal.record(DEVICE)
+        journal.strike(SHARED)
+        during = noted(journal)
+
+    assert during == (SHARED,)
+    assert noted(journal) == journal.resources == (DEVICE,)
+
+
+def test_what_cannot_be_written_together_is_neither_recorded_nor_struck_out(journal: Journal) -> None:
+    journal.record(SHARED)
+    before = limits.getrlimit(limits.RLIMIT_FSIZE)
+    limits.setrlimit(limits.RLIMIT_FSIZE, (journal.path.stat().st_size + 20, before[1]))
+    try:
+        with pytest.raises(ActuatorError, match="cannot write to"), journal.together():
+            journal.record(DEVICE)
+            journal.strike(SHARED)
+    finally:
+        limits.setrlimit(limits.RLIMIT_FSIZE, before)
+
+    assert noted(journal) == journal.resources == (SHARED,)
+
+
 def test_a_journal_that_grew_long_is_shortened_and_never_let_go(journal: Journal) -> None:
     journal.record(DEVICE)
     for _ in range(2000):

@@ -165,7 +165,8 @@ class NetlinkActuator(Actuator):
         for each in keys:
             leaving[each] = leaving.get(each, 0) + 1
         try:
-            await self._changes.ask(lambda: host.drop(addresses, frozenset(leaving)))
+            asked_at_s = time.monotonic()
+            await self._changes.ask(lambda: host.drop(addresses, frozenset(leaving), asked_at_s=asked_at_s))
         except OSError as exc:
             raise ActuatorError(f"cannot remove {_which(exc, addresses)} from {host.place}: {_text_of(exc)}") from exc
         finally:
@@ -286,10 +287,19 @@ class NetlinkActuator(Actuator):
     def _make_all(self, preparations: list[_Preparation]) -> list[tuple[MacMode, str] | Exception]:
         """Prepare hosts, those with devices together; return for each the mode in use, and the reason."""
         # A cancelled preparation has gone on here, and may have made its host. What fails is tried again one by one.
-        with contextlib.suppress(OSError):
-            self._undo_all([each.config.key for each in preparations if each.config.key in self._hosts])
-            make_together(self._opened, self._new_devices(preparations))
-        return [self._made(each) for each in preparations]
+        with self._sysctls.looking_once():
+            with contextlib.suppress(OSError, ActuatorError):
+                self._undo_all([each.config.key for each in preparations if each.config.key in self._hosts])
+                make_together(self._opened, self._new_devices(preparations), self._journal)
+            made = [self._made(each) for each in preparations]
+        try:
+            with self._journal.together():
+                for each, found in zip(preparations, made, strict=True):
+                    if not isinstance(found, Exception):
+                        self._hosts[each.config.key].share(each.config.addresses)
+        except ActuatorError as exc:
+            return [found if isinstance(found, Exception) else exc for found in made]
+        return made
 
     def _made(self, preparation: _Preparation) -> tuple[MacMode, str] | Exception:
         try:
@@ -319,7 +329,6 @@ class NetlinkActuator(Actuator):
             # The sysctl keeps secondary addresses; without it we restore them while this process lives.
             with contextlib.suppress(OSError, ActuatorError):
                 self._sysctls.need(config.key, WITH_ADDRESSES)
-        self._hosts[config.key].share(config.addresses)
         return mode, reason
 
     def _make_device(self, config: HostConfig) -> None:
@@ -353,6 +362,7 @@ class NetlinkActuator(Actuator):
             virtual_mac(config.vhid),
             journal=self._journal,
             prepare=partial(self._sysctls.need, config.key, BELOW_DEVICE),
+            versions={each.version for each in config.addresses},
         )
         # Registered before it is created, because its first notification must find it registered.
         self._register(config.key, device)
@@ -388,8 +398,10 @@ class NetlinkActuator(Actuator):
         if not hosts:
             return
         delete_together(self._opened, [host.device for host in hosts if host.device])
+        with self._journal.together():
+            for host in hosts:
+                host.remove()
         for host in hosts:
-            host.remove()
             self._sysctls.release(host.key)
             self._hosts.remove(host.key)
 

@@ -1,5 +1,7 @@
 """The sysctls of a link that shared addresses need: set for the first host, restored after the last."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pycarp.errors import ActuatorError
@@ -42,6 +44,16 @@ class LinkSysctls:
         self._journal = journal
         self._needed: dict[str, set[HostKey]] = {}
         self._names: dict[str, str] = {}
+        self._seen: set[str] | None = None
+
+    @contextlib.contextmanager
+    def looking_once(self) -> Iterator[None]:
+        """Look at each sysctl once in this context, however many hosts need it."""
+        self._seen = set()
+        try:
+            yield
+        finally:
+            self._seen = None
 
     def need(self, key: HostKey, sysctls: tuple[LinkSysctl, ...]) -> None:
         """Set sysctls of the host's link; also those that were reset meanwhile, by hand or by a new link of that name.
@@ -50,6 +62,9 @@ class LinkSysctls:
         """
         for sysctl in sysctls:
             path = sysctl.of(self._names.get(key.link, key.link))
+            if self._seen is not None and path in self._seen:
+                self._needed[path].add(key)
+                continue
             # A sysctl that another host needs is recorded already, so our own value is good enough, too.
             enough = (*sysctl.well, sysctl.ours) if path in self._needed else sysctl.well
             try:
@@ -62,6 +77,8 @@ class LinkSysctls:
                     f'set it before, or use mac_mode = "interface", which needs none'
                 ) from exc
             self._needed.setdefault(path, set()).add(key)
+            if self._seen is not None:
+                self._seen.add(path)
 
     def rename_link(self, link: str, name: str) -> None:
         """Follow a rename of the link once called ``link``: its sysctls have moved to the new name."""

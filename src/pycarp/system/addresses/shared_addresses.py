@@ -170,21 +170,30 @@ class SharedAddresses:
             self._forget_readings()
             self._hold(addresses, lifetime_s)
 
-    def drop(self, addresses: Sequence[InterfaceAddress], leaving_soon: Collection[AddressKey]) -> None:
+    def drop(
+        self,
+        addresses: Sequence[InterfaceAddress],
+        leaving_soon: Collection[AddressKey],
+        *,
+        asked_at_s: float | None = None,
+    ) -> None:
         """Remove the addresses from the device and the link; no-op if they or the link are absent.
 
         ``leaving_soon`` are other addresses of the link that will be dropped next. A missing device is made again if
-        possible. Raises OSError.
+        possible. ``asked_at_s`` is as for ``hold``. Raises OSError.
         """
         before = self._desired
-        self._forget_readings()
         left = before.held - set(addresses)
         self._owners.let_go(before.link_index, addresses)
         self._desired = before._replace(held=left, is_certain=False)
         if self.device is not None:
             self._drop_from_device(self.device, addresses, left)
         below = self.below()
-        if below:
+        # What this host did not add itself, a dead process may have left: one reading of the link serves all hosts.
+        is_foreign = self.device is not None or (before.is_certain and not before.held)
+        self._asked_at_s = asked_at_s if is_foreign else None
+        if below and self._are_on(below, addresses):
+            self._forget_readings()
             remove(self._route, below, self._taken(below, addresses), leaving_soon)
         self._desired = self._desired._replace(is_certain=True)
         if not left:
@@ -402,6 +411,13 @@ class SharedAddresses:
         if self._recent is None or self._asked_at_s is None:
             return present(self._route, index)
         return self._recent.of(index, self._asked_at_s)
+
+    def _are_on(self, index: int, addresses: Sequence[InterfaceAddress]) -> bool:
+        """Return True if any of the addresses may be on a link."""
+        if self._recent is None or self._asked_at_s is None:
+            return True
+        wanted = keys_of(addresses)
+        return any(each.key in wanted for each in self._recently_on(index))
 
     def _forget_readings(self) -> None:
         if self._recent is not None:

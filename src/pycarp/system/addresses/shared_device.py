@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Collection, Iterable
+from functools import cache
 
 from pycarp.errors import ActuatorError
 from pycarp.system.addresses import sysctl_files
@@ -21,24 +22,29 @@ from pycarp.system.rtnetlink.route_messages import LinkState, link_state
 from pycarp.system.rtnetlink.route_socket import RouteSocket
 from pycarp.vocabulary import MacAddress
 
-_SYSCTLS = (
-    # First of all: while IPv6 is on, the kernel adds addresses and joins groups, and sends frames for each.
-    ("net/ipv6/conf/{}/disable_ipv6", "1"),
-    ("net/ipv6/conf/{}/addr_gen_mode", "1"),
-    ("net/ipv6/conf/{}/accept_ra", "0"),
-    ("net/ipv6/conf/{}/autoconf", "0"),
-    ("net/ipv4/conf/{}/arp_ignore", "1"),
+_IPV4_SYSCTLS = {
+    link_requests.ARP_IGNORE: 1,
     # Loose. Requests arrive here and answers leave by the link below, so strict is wrong; 0 is wrong as well, because
     # the larger of this and conf/all counts. Without an address on the device, loose drops all that arrives: a BACKUP
     # that is a router must not forward the frames that a switch floods to every port.
-    ("net/ipv4/conf/{}/rp_filter", "2"),
-    ("net/ipv4/conf/{}/promote_secondaries", "1"),
+    link_requests.RP_FILTER: 2,
+    link_requests.PROMOTE_SECONDARIES: 1,
+}
+"""The IPv4 sysctls of the device, deleted with it. Source: ``ip-sysctl`` of the kernel's documentation."""
+
+_IPV6_SYSCTLS = (
+    ("net/ipv6/conf/{}/addr_gen_mode", "1"),
+    ("net/ipv6/conf/{}/accept_ra", "0"),
+    ("net/ipv6/conf/{}/autoconf", "0"),
 )
-"""The sysctls of the device, deleted with it. Source: ``ip-sysctl`` of the kernel's documentation."""
+"""The sysctls of a device that may get IPv6 addresses; a device without has IPv6 off, where they mean nothing."""
 
 _IPV6_OFF = "net/ipv6/conf/{}/disable_ipv6"
 _FORWARDING = {4: "net/ipv4/conf/{}/forwarding", 6: "net/ipv6/conf/{}/forwarding"}
 
+
+_Read = Callable[[str], str | None]
+"""Reads a sysctl, by its path below ``/proc/sys``."""
 
 _MOST_EXPECTED = 64
 """Older expectations are forgotten: so many without a notification mean that nobody listens."""
@@ -57,7 +63,8 @@ class SharedDevice:
 
     ``index`` is 0 while the device is missing. ``is_up`` is False while an administrator has set it down; it stays so
     when the device is made again. ``began_up`` is the administrative state when the device got its index, None if it
-    was set up after that. ``prepare`` is called before the device is made, and prepares the link below.
+    was set up after that. ``prepare`` is called before the device is made, and prepares the link below. The device is
+    made ready for ``versions`` of IP, for another one when that is opened: most hosts never have it.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class SharedDevice:
         *,
         journal: Records,
         prepare: Callable[[], None] = lambda: None,
+        versions: Collection[int] = (4, 6),
     ) -> None:
         self.name = name
         self.link = link
@@ -79,8 +87,10 @@ class SharedDevice:
         self._route = route
         self._journal = journal
         self._prepare = prepare
+        self._versions = versions
         self._is_empty = False
-        self._forwarding: dict[int, str] = {}
+        self._is_ready_for_ipv6 = False
+        self._forwarding: dict[int, str | None] = {}
         self._expected: list[bool] = []
 
     @property
@@ -133,7 +143,7 @@ class SharedDevice:
         """Enable the device for these IP versions, and forward as the link below does; raises OSError."""
         self._is_empty = False
         for version in versions:
-            self._follow_forwarding(version)
+            self._get_ready(version)
         if 6 in versions:
             sysctl_files.write(_IPV6_OFF.format(self.name), "0")
 
@@ -213,6 +223,7 @@ class SharedDevice:
             self._journal.record(self.record)
             self._create(below)
         self._use(index_of(self.name), was_up=found is not None and found.is_up, is_new=found is None)
+        self._route.demand(link_requests.setting_ipv4(self.index, _IPV4_SYSCTLS))
         if found is not None:
             left = [each.interface for each in present(self._route, self.index)]
             delete(self._route, self.index, left)
@@ -226,17 +237,19 @@ class SharedDevice:
             self._journal.strike(self.record)
             raise
 
-    def _use(self, index: int, *, was_up: bool, is_new: bool) -> None:
-        """Use the device of an index from now on, and set its sysctls."""
+    def _use(self, index: int, *, was_up: bool, is_new: bool, read: _Read = sysctl_files.read) -> None:
+        """Use the device of an index from now on, and set its sysctls; ``read`` reads those of other devices."""
         self.began_up = (was_up or None) if self.is_up else False
         self.expect_nothing()
         # Set the index before setting the device up: the watch then sees only the device's being up.
         self.index = index
-        for path, text in _SYSCTLS:
-            _write_if_there(path.format(self.name), text)
-        self._forwarding = {}
-        for version in _FORWARDING:
-            self._follow_forwarding(version)
+        # First of all: while IPv6 is on, the kernel adds addresses and joins groups, and sends frames for each.
+        _write_if_there(_IPV6_OFF.format(self.name), "1")
+        self._is_ready_for_ipv6 = False
+        # A new device begins with what is the default; to write that once more takes a third of making it.
+        self._forwarding = {each: read(path.format("default")) for each, path in _FORWARDING.items() if is_new}
+        for version in self._versions:
+            self._get_ready(version, read)
         self._is_empty = is_new
 
     def _strangeness(self, found: LinkState, below: int) -> str | None:
@@ -248,20 +261,25 @@ class SharedDevice:
         return None if found.mac == self.mac else f"its MAC address is {found.mac} and not {self.mac}"
 
     def begin(self) -> bool:
-        """Prepare the link below, and record the device before it is made; return False if that failed."""
+        """Prepare the link below; return False if that failed."""
         with contextlib.suppress(OSError, ActuatorError):
             self._prepare()
-            self._journal.record(self.record)
             return True
         return False
 
-    def finish(self) -> bool:
+    def finish(self, read: _Read) -> bool:
         """Take over the device that was just made; return False if that failed, and the index is 0 then."""
         with contextlib.suppress(OSError):
-            self._use(index_of(self.name), was_up=False, is_new=True)
+            self._use(index_of(self.name), was_up=False, is_new=True, read=read)
             return True
         self.index = 0
         return False
+
+    @property
+    def last_requests(self) -> tuple[bytes, bytes]:
+        """What is to be asked of the kernel after ``finish``."""
+        sysctls = link_requests.setting_ipv4(self.index, _IPV4_SYSCTLS)
+        return sysctls, link_requests.setting_up(self.index, is_up=self.is_up)
 
     def strike(self) -> None:
         """Strike the device out of the journal, as it was not made; a failure is not raised."""
@@ -275,10 +293,14 @@ class SharedDevice:
                 return True
         return False
 
-    def _follow_forwarding(self, version: int) -> None:
-        """Copy the forwarding sysctl of the link below."""
+    def _get_ready(self, version: int, read: _Read = sysctl_files.read) -> None:
+        """Make the device ready for addresses of a version of IP; forward packets of it as the link below does."""
+        if version == 6 and not self._is_ready_for_ipv6:
+            for path, text in _IPV6_SYSCTLS:
+                _write_if_there(path.format(self.name), text)
+            self._is_ready_for_ipv6 = True
         path = _FORWARDING[version]
-        wanted = sysctl_files.read(path.format(self.link))
+        wanted = read(path.format(self.link))
         if wanted is not None and wanted != self._forwarding.get(version):
             _write_if_there(path.format(self.name), wanted)
             self._forwarding[version] = wanted
@@ -292,11 +314,12 @@ class SharedDevice:
         return link_state(message) if message else None
 
 
-def make_together(route: RouteSocket, devices: Iterable[SharedDevice]) -> None:
+def make_together(route: RouteSocket, devices: Iterable[SharedDevice], journal: Records) -> None:
     """Make several devices at once, a few requests for all instead of several for each.
 
     Devices that cannot be made this way, such as one that a predecessor left, are passed over. Call ``ensure`` of each
-    device afterwards all the same: it makes what is missing, and raises what went wrong. Raises OSError.
+    device afterwards all the same: it makes what is missing, and raises what went wrong. Raises OSError, and
+    ActuatorError when nothing can be recorded in ``journal``, which is that of the devices.
     """
     below: dict[str, int] = {}
     new = []
@@ -305,17 +328,21 @@ def make_together(route: RouteSocket, devices: Iterable[SharedDevice]) -> None:
             below[device.link] = index_of(device.link)
         if below[device.link] and not device.index and device.begin():
             new.append(device)
+    with journal.together():
+        for device in new:
+            journal.record(device.record)
     made = []
     requests = [link_requests.making_macvlan(each.name, below[each.link], each.mac) for each in new]
+    # What all devices have in common is read once.
+    read = cache(sysctl_files.read)
     for device, error in zip(new, route.ask(requests), strict=True):
         if error:
             device.strike()
-        elif device.finish():
+        elif device.finish(read):
             made.append(device)
-    rising = [device for device in made if device.is_up]
-    requests = [link_requests.setting_up(device.index) for device in rising]
-    for device, error in zip(rising, route.ask(requests), strict=True):
-        if error:
+    errors = route.ask([request for device in made for request in device.last_requests])
+    for device, *failed in zip(made, errors[::2], errors[1::2], strict=True):
+        if any(failed):
             device.index = 0
 
 

@@ -4,10 +4,12 @@ Each daemon has a file of its own and holds a lock on it; the lock ends with the
 program do not inherit the lock; a child that is only forked keeps it.
 """
 
+import contextlib
 import fcntl
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from pycarp.errors import ActuatorError
@@ -34,6 +36,7 @@ class Journal:
         self._descriptor = descriptor
         self._header = header
         self._present: dict[Resource, None] = {}
+        self._gathered: list[bytes] | None = None
         self._length_octets = os.fstat(descriptor).st_size
         self._longest_octets = _LONG_OCTETS
 
@@ -77,6 +80,25 @@ class Journal:
         if resource in self._present:
             self._append("strike", resource)
             del self._present[resource]
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what is recorded and struck out in the context at its end with one call, all or nothing.
+
+        Hundreds of hosts begin or end at once. Raises ActuatorError at the end of the context.
+        """
+        before = dict(self._present)
+        gathered: list[bytes] = []
+        self._gathered = gathered
+        try:
+            yield
+        finally:
+            self._gathered = None
+            try:
+                self._write(b"".join(gathered))
+            except OSError as exc:
+                self._present = before
+                raise ActuatorError(f"cannot write to {self.path}: {exc.strerror or exc}") from exc
 
     def end(self) -> None:
         """Close the journal; remove its file, unless it still records a resource that a later start must undo."""
@@ -148,12 +170,19 @@ class Journal:
         return journal_file.others(self.folder, self.path, self._header.place)
 
     def _append(self, verb: Verb, resource: Resource) -> None:
+        line = journal_file.line(verb, resource)
+        if self._gathered is not None:
+            self._gathered.append(line)
+            return
         try:
-            if self._length_octets > self._longest_octets:
-                self._shorten()
-            self._length_octets = _append(self._descriptor, journal_file.line(verb, resource), self._length_octets)
+            self._write(line)
         except OSError as exc:
             raise ActuatorError(f"cannot {verb} {resource} in {self.path}: {exc.strerror or exc}") from exc
+
+    def _write(self, octets: bytes) -> None:
+        if self._length_octets > self._longest_octets:
+            self._shorten()
+        self._length_octets = _append(self._descriptor, octets, self._length_octets)
 
     def _shorten(self) -> None:
         """Replace the file atomically by one with the present resources only."""

@@ -1,5 +1,6 @@
 """The journal's protocol, and a journal that writes no file: it only keeps the old values of sysctls in memory."""
 
+import contextlib
 from typing import Protocol
 
 from pycarp.system.addresses import sysctl_files
@@ -14,6 +15,12 @@ class Records(Protocol):
 
     def strike(self, resource: Resource) -> None:
         """Strike out a resource that is gone; no-op if it is not recorded."""
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """Write what is recorded and struck out in the context at its end, all or nothing; raises ActuatorError then.
+
+        So make in the context nothing that is recorded there. For sysctls it must not be used.
+        """
 
     def impose(self, path: str, ours: str) -> None:
         """Record a sysctl, by its path below ``/proc/sys``, and set it; no-op if it is recorded and set."""
@@ -36,6 +43,10 @@ class NullJournal:
 
     def strike(self, resource: Resource) -> None:
         """Do nothing: nothing is recorded."""
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context that does nothing."""
+        return contextlib.nullcontext()
 
     def impose(self, path: str, ours: str) -> None:
         """Set a sysctl, and keep its old value; raises OSError of the kernel."""

@@ -1,12 +1,19 @@
 """Encoded rtnetlink requests about links. Source: ``linux/rtnetlink.h``, ``linux/if_link.h``."""
 
+from collections.abc import Mapping
+from socket import AF_INET
+
 from pycarp.system.rtnetlink.route_encoding import ACK, CREATE, DUMP, EXCLUSIVE, attribute, number, request, text
 from pycarp.system.rtnetlink.route_messages import DELETED_LINK, IFF_UP, LINK, NEW_LINK
 from pycarp.vocabulary import MacAddress
 
 _READ_LINK = 18
-_ADDRESS, _NAME, _MTU, _BELOW, _INFO, _GROUP = 1, 3, 4, 5, 18, 27
+_ADDRESS, _NAME, _MTU, _BELOW, _INFO, _AF_SPEC, _GROUP = 1, 3, 4, 5, 18, 26, 27
+_INET_CONF = 1
 _INFO_KIND, _INFO_DATA, _MACVLAN_MODE = 1, 2, 1
+
+RP_FILTER, ARP_IGNORE, PROMOTE_SECONDARIES = 8, 19, 20
+"""The numbers of IPv4 sysctls. Source: ``linux/ip.h``."""
 
 BRIDGE_MODE = 4
 """MACVLAN_MODE_BRIDGE: frames from a peer, whose source is the same virtual MAC, still reach the link below."""
@@ -39,6 +46,16 @@ def making_macvlan(name: str, below: int, mac: MacAddress) -> bytes:
 def setting_up(index: int, *, is_up: bool = True) -> bytes:
     """Return the request that sets a link administratively up, or down."""
     return _encoded(NEW_LINK, ACK, index, is_up=is_up)
+
+
+def setting_ipv4(index: int, sysctls: Mapping[int, int]) -> bytes:
+    """Return the request that sets IPv4 sysctls of a link by their numbers.
+
+    It does what writing each below ``/proc/sys/net/ipv4/conf`` does, for those that are only read where they apply.
+    """
+    values = b"".join(attribute(kind, number(value)) for kind, value in sysctls.items())
+    of_ipv4 = attribute(AF_INET, attribute(_INET_CONF, values))
+    return _encoded(NEW_LINK, ACK, index, attribute(_AF_SPEC, of_ipv4))
 
 
 def renaming(index: int, name: str) -> bytes:

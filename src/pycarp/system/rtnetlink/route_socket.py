@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Self
 
+from pycarp.system.rtnetlink.route_encoding import ACK, HEADER
 from pycarp.system.rtnetlink.route_messages import Message, messages
 
 NETLINK_ROUTE = 0
@@ -56,12 +57,18 @@ class RouteSocket:
         self.close()
 
     def ask(self, requests: Sequence[bytes]) -> list[int]:
-        """Send requests with NLM_F_ACK; return the error number of each, 0 for success."""
+        """Send requests, each of one message; return the error number of each, 0 for success.
+
+        Only the last of those sent together asks for an acknowledgement: the kernel reports every failure anyway, and
+        carries out all before it acknowledges the last.
+        """
         errors: list[int] = []
         for start in range(0, len(requests), _REQUESTS_AT_ONCE):
             some = requests[start : start + _REQUESTS_AT_ONCE]
-            self._socket.send(b"".join(some))
-            errors += self._acknowledgements(len(some))
+            last = len(some) - 1
+            numbered = [_numbered(each, number, acknowledges=number == last) for number, each in enumerate(some)]
+            self._socket.send(b"".join(numbered))
+            errors += self._errors(len(some))
         return errors
 
     def demand(self, request: bytes) -> None:
@@ -93,12 +100,15 @@ class RouteSocket:
         """Close the socket."""
         self._socket.close()
 
-    def _acknowledgements(self, count: int) -> Iterator[int]:
-        while count > 0:
+    def _errors(self, count: int) -> list[int]:
+        """Return the error numbers of requests that were sent with the numbers from 0."""
+        errors, is_over = [0] * count, False
+        while not is_over:
             for message in messages(self._buffer.read(self._socket)):
                 if message.kind == _ERROR:
-                    count -= 1
-                    yield _error(message)
+                    errors[message.number] = _error(message)
+                    is_over = message.number == count - 1
+        return errors
 
     def _answers(self) -> Iterator[Message]:
         while True:
@@ -109,6 +119,13 @@ class RouteSocket:
                     if error:
                         raise OSError(error, os.strerror(error))
                     return
+
+
+def _numbered(request: bytes, number: int, *, acknowledges: bool) -> bytes:
+    """Return a request with a sequence number, which asks for an acknowledgement or does not."""
+    length, kind, flags, _number, port = HEADER.unpack_from(request)
+    flags = flags | ACK if acknowledges else flags & ~ACK
+    return HEADER.pack(length, kind, flags, number, port) + request[HEADER.size :]
 
 
 def _error(message: Message) -> int:
