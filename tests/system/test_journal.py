@@ -202,6 +202,12 @@ def test_what_cannot_be_written_is_not_recorded_and_the_next_line_is_whole(journ
     assert noted(journal) == journal.resources == (SHARED,)
 
 
+def record_and_strike_together(journal: Journal) -> None:
+    with journal.together():
+        journal.record(DEVICE)
+        journal.strike(SHARED)
+
+
 def test_what_is_recorded_together_is_written_at_the_end_of_that(journal: Journal) -> None:
     journal.record(SHARED)
     with journal.together():
@@ -218,9 +224,8 @@ def test_what_cannot_be_written_together_is_neither_recorded_nor_struck_out(jour
     before = limits.getrlimit(limits.RLIMIT_FSIZE)
     limits.setrlimit(limits.RLIMIT_FSIZE, (journal.path.stat().st_size + 20, before[1]))
     try:
-        with pytest.raises(ActuatorError, match="cannot write to"), journal.together():
-            journal.record(DEVICE)
-            journal.strike(SHARED)
+        with pytest.raises(ActuatorError, match="cannot write to"):
+            record_and_strike_together(journal)
     finally:
         limits.setrlimit(limits.RLIMIT_FSIZE, before)
 
