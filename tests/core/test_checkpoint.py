@@ -208,7 +208,7 @@ def test_nothing_that_a_host_knows_is_left_out() -> None:
 def test_nothing_that_an_engine_knows_is_left_out() -> None:
     known = {name.removeprefix("_") for name in vars(Engine(entropy=lambda: 0))}
 
-    follows = {"entropy", "diagnose_peer", "ledger", "link_ips", "settled", "calm"}
+    follows = {"entropy", "diagnose_peer", "ledger", "link_ips", "sources", "settled", "calm"}
     assert known - follows | {"demotion", "last_causes"} == names(Checkpoint)
 
 

@@ -113,6 +113,7 @@ class Node:
         check_backend("transport", self._transport, Transport, optional=TRANSPORT_PARTS)
         check_backend("actuator", self._actuator, Actuator)
         check_backend("monitor", self._monitor, Monitor, optional=(LinkForgetting,))
+        self._source_choosing = self._transport if isinstance(self._transport, SourceChoosing) else None
         self._guardian = guardian
         self._lines = EventLines() if logs_events else None
         self._close_timeout_s = close_timeout_s
@@ -311,7 +312,9 @@ class Node:
         """Read the facts of the link, then open the host; runs in a task that leaving the node can cancel."""
         assert self._backends is not None
         # Submitted without an await in between: whatever the monitor reports from here on is newer.
-        self._notice_link(await self._facts_of(config.interface))
+        facts = await self._facts_of(config.interface)
+        if self._source_choosing is not None or facts != self._link_facts.get(facts.name):
+            self._notice_link(facts)
         runtime = HostRuntime(config, self._backends, self._forget)
         await runtime.open()
         if self._source_macs is not None:
@@ -597,8 +600,8 @@ class Node:
 
     def _notice_link(self, facts: LinkFacts) -> None:
         self._noticed[facts.name] += 1
-        if isinstance(self._transport, SourceChoosing):
-            facts = replace(facts, addresses=self._transport.sources(facts.name, facts.addresses))
+        if self._source_choosing is not None:
+            facts = replace(facts, addresses=self._source_choosing.sources(facts.name, facts.addresses))
         self._follow_link(facts)
         self._submit(LinkChanged(facts))
         if self._backends is not None:

@@ -142,6 +142,7 @@ class Engine:
         self._hosts = HostTable(slot_ns=slot_ns)
         self._links: dict[str, LinkFacts] = {}
         self._link_ips: dict[str, tuple[Address, ...]] = {}
+        self._sources: dict[str, tuple[Address, ...]] = {}
         self._ledger = DemotionLedger()
         self._restrictions = RestrictionLedger()
         self._deadlines = DeadlineIndex()
@@ -317,6 +318,7 @@ class Engine:
             # Removed earlier in this step; another host may have its key by now.
             return
         self._hosts.remove(key)
+        self._sources.pop(key.link, None)
         self._deadlines.note(key, None)
         self._ledger.forget(key)
         self._restrictions.forget(key)
@@ -533,6 +535,7 @@ class Engine:
     def _store_link(self, facts: LinkFacts) -> None:
         self._links[facts.name] = facts
         self._link_ips[facts.name] = tuple(each.ip for each in facts.addresses)
+        self._sources.pop(facts.name, None)
 
     def _is_up_for(self, config: HostConfig) -> bool:
         """Return True if a host's link counts as up for its dialect. Source: carp.md 5.3 and 14."""
@@ -546,7 +549,11 @@ class Engine:
     def _on_added(self, config: HostConfig, now_ns: int, out: Outbox) -> None:
         codec = AdvertisementCodec(config, self._entropy)
         # It begins in INIT with its link down; the change of the environment below starts it if the link is up.
-        environment = Environment(link_is_up=False, is_last=self._ledger.makes_last(config))
+        # As long as it shares no address that the others send from, all have the same sources.
+        sources = self._sources.get(config.interface)
+        is_alike = sources is not None and config.ips.isdisjoint(sources)
+        is_last = self._ledger.makes_last(config)
+        environment = Environment(link_is_up=False, is_last=is_last, own=sources if sources and is_alike else ())
         ctx = Context(
             config,
             codec,
@@ -557,9 +564,9 @@ class Engine:
         )
         entry = HostEntry(codec, ctx)
         self._hosts.add(entry)
-        self._renew_sources(config.interface, now_ns, out)
+        if not is_alike:
+            self._renew_sources(config.interface, now_ns, out)
         reactions.begin(ctx, now_ns, out)
-        is_last = self._ledger.makes_last(config)
         environment = structs.replace(
             ctx.environment,
             link_is_up=self._is_up_for(config),
@@ -569,7 +576,8 @@ class Engine:
             goes_last=is_last,
         )
         self._dispatch_to(config.key, EnvironmentChanged(environment), now_ns, out)
-        self._demote_for_link(config.interface, now_ns, out)
+        if not ctx.environment.link_is_up:
+            self._demote_for_link(config.interface, now_ns, out)
 
     def _on_reconfigured(self, event: HostReconfigured, now_ns: int, out: Outbox) -> None:
         config = event.config
@@ -608,7 +616,7 @@ class Engine:
 
     def _renew_sources(self, link: str, now_ns: int, out: Outbox) -> None:
         """Send the hosts of a link the addresses that no host shares: the sources of their advertisements."""
-        own = self._own_addresses(link)
+        own = self._sources[link] = self._own_addresses(link)
         for entry in self._hosts.peek_on(link):
             if entry.ctx.environment.own != own:
                 self._set_environment(entry, structs.replace(entry.ctx.environment, own=own), now_ns, out)
@@ -850,12 +858,12 @@ class Engine:
 
     def _count(self, effects: list[Effect]) -> None:
         adverts = [effect.outgoing for effect in effects if isinstance(effect, Transmit)]
-        sent = Counter([(each.link, each.family) for each in adverts])
         for effect in () if _ROUTINE.issuperset(map(type, effects)) else effects:
             if isinstance(effect, Publish) and _is_takeover(effect.event):
                 self._statistics_of(effect.event.key.link).counts[Statistic.PREEMPTED] += 1
-        for (link, family), count in sent.items():
-            self._statistics_of(link).counts[_SENT[family]] += count
+        if adverts:
+            for (link, family), count in Counter([(each.link, each.family) for each in adverts]).items():
+                self._statistics_of(link).counts[_SENT[family]] += count
 
 
 def _word(digest: bytes) -> int:

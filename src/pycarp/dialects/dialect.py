@@ -286,6 +286,10 @@ class Dialect:
     link_down_demotion: int
     """What a virtual host on a link that is down adds to the demotion of its node. Source: carp.md section 6."""
 
+    def __hash__(self) -> int:
+        # Forty fields would take longer than what is kept for a dialect saves; hardly two have one name.
+        return hash(self.name)
+
     def __repr__(self) -> str:
         # Each configuration shows its dialect, whose forty fields would hide all else.
         return f"<dialect {self.name}>"
