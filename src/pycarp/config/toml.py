@@ -1,5 +1,6 @@
 """pycarp's own grammar: TOML with every setting there is. The tables below are the schema; unknown keys are errors."""
 
+import contextlib
 import inspect
 import os
 import re
@@ -8,7 +9,6 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cache
-from ipaddress import ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
@@ -22,7 +22,7 @@ from pycarp.config.parents import NoParentError, Parents, unused_renames
 from pycarp.config.problems import CUT_BY_THE_BSDS, ConfigProblems, Problem
 from pycarp.config.source_text import plain
 from pycarp.core.host_config import DEFAULT_GROUPS, HostConfig
-from pycarp.core.host_settings import problems_of
+from pycarp.core.host_settings import interface_address, problems_of
 from pycarp.dialects.rules import DEAD_RATIO
 from pycarp.errors import ConfigError, SettingProblem, SettingProblems
 from pycarp.spelling import meant
@@ -66,7 +66,6 @@ _TYPES = {
 """The words of TOML for msgspec's."""
 
 _HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z_.]+)\s*\]")
-_SCOPE = re.compile(r"%[^/]*")
 _KEY = re.compile(r"(\s*)([A-Za-z_]+)\s*=")
 
 Octet = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -308,6 +307,10 @@ class _Reader:
             return None
         before = len(self.problems)
         fields = _fields(kind)
+        if not nested and table.keys() <= fields.keys():
+            # Nearly every table is right; of one that is not, all that is wrong is found out below.
+            with contextlib.suppress(msgspec.ValidationError):
+                return msgspec.convert(table, kind)
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in fields:
@@ -393,7 +396,7 @@ class _Reader:
             self._named(dialects.by_name, each, where, "peer_dialects", known=_DIALECTS) for each in table.peer_dialects
         ]
         same = (
-            *("vhid", "addresses", "advbase", "advskew", "preempt", "name", "peers", "multicast_group", "broadcasts"),
+            *("vhid", "addresses", "advbase", "advskew", "preempt", "name", "multicast_group", "broadcasts"),
             *("dead_ratio", "neutral", "ignores_link", "mac_mode", "announce_every_s"),
         )
         return _without_none(
@@ -402,6 +405,7 @@ class _Reader:
             | {
                 "interface": self._renames.get(table.interface, table.interface),
                 "passphrase": secret,
+                "peers": tuple(table.peers),
                 "groups": tuple(table.groups),
                 "peer_dialects": tuple(each for each in others if each is not None),
             }
@@ -497,7 +501,7 @@ class _Reader:
         """Complain about what ``HostConfig`` takes, although it is no address that hosts share."""
         for text in settings.get("addresses", ()):
             try:
-                address = ip_interface(_SCOPE.sub("", text)).ip
+                address = interface_address(text).ip
             except ValueError:
                 continue
             length = netmask_length(address)

@@ -6,6 +6,7 @@ Text, as users write it, is put into the types of the settings before.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from typing import Any
 
@@ -31,6 +32,14 @@ _DAY_S = 24 * 3600
 _BROADCAST = IPv4Address("255.255.255.255")
 _SCOPE = re.compile(r"%[^/]*")
 """``%eth0`` of a link-local address. It is cut off: the interface is known, and peers name theirs differently."""
+
+_ALIKE_LISTS = ("peers", "groups", "peer_dialects")
+_ALIKE = (
+    *_ALIKE_LISTS,
+    *("interface", "advbase", "advskew", "preempt", "dialect", "multicast_group", "broadcasts", "dead_ratio"),
+    *("lladdr", "neutral", "ignores_link", "mac_mode", "announce_every_s"),
+)
+"""The settings that many hosts have in common, which were mostly not given; they are judged once for all of these."""
 
 _NAMES_ELSEWHERE = {"password": "passphrase", "pass": "passphrase", "link": "interface", "ip": "addresses"}
 """What other programs, and pycarp's own files, call some settings."""
@@ -75,28 +84,46 @@ class _Reader:
 
     def read(self) -> None:
         """Fill ``values`` with what is right, and ``problems`` with what is not."""
-        self._read_each()
+        self.values.update(self._alike())
+        self.read_each()
+        values = self.values
         for names, check in _TOGETHER:
-            if all(name in self.values for name in names):
-                self.problems += check(*(self.values[name] for name in names))
+            is_asked_for = names[0] not in _IF_ANY or values.get(names[0])
+            if is_asked_for and all(name in values for name in names):
+                self.problems += check(*[values[name] for name in names])
 
-    def _read_each(self) -> None:
+    def _alike(self) -> Mapping[str, Any]:
+        """Return the settings that many hosts have in common, if they are right; none if that cannot be known."""
+        given = [self._given.get(name) for name in _ALIKE]
+        kinds = [type(each) for each in given]
+        if self._of_text or kinds.count(tuple) != len(_ALIKE_LISTS):
+            return {}
+        try:
+            return _parsed_alike(tuple(kinds), tuple(given))
+        except TypeError:
+            # What cannot be hashed may change.
+            return {}
+
+    def read_each(self) -> None:
+        """Judge each setting by itself, except those that have been judged."""
         for name, parse in _FIRST.items():
             self._take(name, parse)
         limits = self.values.get("dialect", UNIVERSAL).limits
-        self._take("advbase", _in_range("advbase", limits.advbase_min, 255))
-        self._take("advskew", _in_range("advskew", 0, limits.advskew_max))
+        for name, parse in _timing(limits.advbase_min, limits.advskew_max):
+            self._take(name, parse)
         for name, parse in _ONE.items():
             self._take(name, parse)
         for name, parse in _MANY.items():
             self._take_each(name, parse)
 
     def _take(self, name: str, parse: Callable[[Any], Any]) -> None:
-        if name in self._given and (parsed := self._parsed(name, parse, self._given[name], None)):
+        if name not in self._given or name in self.values:
+            return
+        if parsed := self._parsed(name, parse, self._given[name], None):
             self.values[name] = parsed[0]
 
     def _take_each(self, name: str, parse: Callable[[Any], Any]) -> None:
-        if name not in self._given:
+        if name not in self._given or name in self.values:
             return
         values = self._given[name]
         if self._of_text and isinstance(values, str):
@@ -115,6 +142,23 @@ class _Reader:
         except ConfigError as exc:
             self.problems.append(SettingProblem(name, str(exc), index=index))
         return None
+
+
+@lru_cache(maxsize=256)
+def _parsed_alike(_kinds: tuple[type, ...], given: tuple[Any, ...]) -> Mapping[str, Any]:
+    """Return the settings of ``_ALIKE`` in their final types; none if any of them is wrong or missing.
+
+    ``_kinds`` keeps values apart that are equal and not the same, such as 1 and True.
+    """
+    reader = _Reader(dict(zip(_ALIKE, given, strict=True)), {})
+    reader.read_each()
+    return {} if reader.problems else reader.values
+
+
+@cache
+def _timing(advbase_min: int, advskew_max: int) -> tuple[tuple[str, Callable[[Any], int]], ...]:
+    """Return how advbase and advskew are put into their final types, within the limits of a dialect."""
+    return ("advbase", _in_range("advbase", advbase_min, 255)), ("advskew", _in_range("advskew", 0, advskew_max))
 
 
 def _optional(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -214,9 +258,18 @@ def _peer(value: Any) -> Address:
     return peer
 
 
+@lru_cache(maxsize=64)
+def interface_address(text: str) -> InterfaceAddress:
+    """Return an address with its prefix length, without its scope; raises ValueError.
+
+    Kept for a moment, as each address is looked at more than once and takes 10 µs.
+    """
+    return ip_interface(_SCOPE.sub("", text))
+
+
 def _shared_address(value: Any) -> InterfaceAddress:
     try:
-        address = ip_interface(_SCOPE.sub("", str(value)))
+        address = interface_address(str(value))
     except ValueError as exc:
         way_out = "write it as 192.0.2.10/24 or 2001:db8::10/64"
         raise ConfigError(f"shared address {value!r} is not an IP address with an optional /prefix; {way_out}") from exc
@@ -411,6 +464,9 @@ _TOGETHER: tuple[tuple[tuple[str, ...], Callable[..., Iterator[SettingProblem]]]
     ),
 )
 """What is judged together, and by which check; each gets the values in the order of the names."""
+
+_IF_ANY = frozenset(("peers", "multicast_group", "lladdr", "peer_dialects"))
+"""With none of these, () or None, there is nothing to be judged."""
 
 
 def _number_of(name: str) -> Callable[[str], int]:
