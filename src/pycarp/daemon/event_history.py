@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycarp.aio.log_records import logger
 from pycarp.daemon.control_messages import EventRecord, EventsEnd, EventsRequest
@@ -55,6 +56,21 @@ class _Allowance:
         return True
 
 
+class _Kept(NamedTuple):
+    """A record as it is kept: most are never read, and thousands are kept at the start of as many hosts."""
+
+    seq: int
+    at_s: float
+    level: str
+    text: str
+    fields: Fields
+
+    def record(self) -> EventRecord:
+        """Return it as it is read."""
+        at = datetime.datetime.fromtimestamp(self.at_s, datetime.UTC).isoformat(timespec="milliseconds")
+        return EventRecord(seq=self.seq, at=at, level=self.level, text=self.text, about=dict(self.fields))
+
+
 class EventHistory(logging.Handler):
     """Keeps records from ``info`` on, numbered from 1; older ones are forgotten. In the daemon's event loop."""
 
@@ -62,9 +78,9 @@ class EventHistory(logging.Handler):
         super().__init__(logging.INFO)
         self._loop = asyncio.get_running_loop()
         self._seq = 0
-        self._transitions: deque[EventRecord] = deque(maxlen=kept)
-        self._decisions: deque[EventRecord] = deque(maxlen=max(kept // _DECISIONS_SHARE, 1))
-        self._others: deque[EventRecord] = deque(maxlen=kept)
+        self._transitions: deque[_Kept] = deque(maxlen=kept)
+        self._decisions: deque[_Kept] = deque(maxlen=max(kept // _DECISIONS_SHARE, 1))
+        self._others: deque[_Kept] = deque(maxlen=kept)
         self._allowances: dict[str, _Allowance] = {}
         self._arrival = asyncio.Event()
         self._awaited = 0
@@ -109,10 +125,9 @@ class EventHistory(logging.Handler):
         finally:
             self.release()
 
-    def _add(self, kept: deque[EventRecord], at_s: float, level: str, text: str, fields: Fields) -> None:
-        at = datetime.datetime.fromtimestamp(at_s, datetime.UTC).isoformat(timespec="milliseconds")
+    def _add(self, kept: deque[_Kept], at_s: float, level: str, text: str, fields: Fields) -> None:
         self._seq += 1
-        kept.append(EventRecord(seq=self._seq, at=at, level=level, text=text, about=dict(fields)))
+        kept.append(_Kept(self._seq, at_s, level, text, fields))
         if self._awaited:  # Most daemons are followed by nobody, and this wakes the loop up.
             self._loop.call_soon_threadsafe(self._arrival.set)
 
@@ -167,7 +182,8 @@ class EventHistory(logging.Handler):
             ]
         finally:
             self.release()
-        return list(heapq.merge(*(each[::-1] for each in latest_first), key=lambda each: each.seq))
+        merged = heapq.merge(*(each[::-1] for each in latest_first), key=lambda each: each.seq)
+        return [each.record() for each in merged]
 
     async def _next(self, send: Send, seq: int) -> None:
         """Wait for the next record; say now and then that there is none."""

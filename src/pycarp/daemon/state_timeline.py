@@ -23,6 +23,7 @@ class StateTimeline:
         self._now_s = now_s
         self._changes: dict[HostKey, list[StateChange]] = {}
         self._present: dict[tuple[str, int], HostKey] = {}
+        self._called: dict[HostKey, set[tuple[str, int]]] = {}
 
     def take(self, event: Event) -> None:
         """Keep a state change."""
@@ -34,11 +35,15 @@ class StateTimeline:
     def forget(self, key: HostKey) -> None:
         """Forget a host that has departed."""
         self._changes.pop(key, None)
-        self._present = {called: each for called, each in self._present.items() if each != key}
+        for called in self._called.pop(key, ()):
+            if self._present.get(called) == key:
+                del self._present[called]
 
     def describe(self, key: HostKey, status: HostStatus) -> None:
         """Note what a host is called in its status: its interface may have another name than at the start."""
-        self._present[status.interface, status.vhid] = key
+        called = (status.interface, status.vhid)
+        self._present[called] = key
+        self._called.setdefault(key, set()).add(called)
 
     def key_of(self, status: HostStatus) -> HostKey | None:
         """Return the key of a host that runs by its status; None for one that waits for its interface."""
