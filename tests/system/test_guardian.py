@@ -659,6 +659,30 @@ async def test_nothing_can_be_armed_before_it_is_started_nor_after_it_was_closed
     assert (heard(witness, within_s=0.1), news) == (None, [])
 
 
+async def test_one_that_was_begun_early_is_the_one_that_guards(witness: socket.socket) -> None:
+    news: list[GuardianNews] = []
+    guardian = Guardian(notice=news.append)
+    guardian.begin()
+    begun = children()
+    await guardian.start()
+    try:
+        guardian.arm(FIRST, (letter(witness, b"overdue"),), SHORT_NS)
+
+        assert await heard_by_loop(witness) == b"overdue"
+        assert children() == begun == f"{guardian.pid} "
+    finally:
+        await guardian.close()
+
+
+async def test_nothing_is_left_of_one_that_was_begun_in_vain() -> None:
+    before = set(os.listdir("/proc/self/fd")), children()
+    guardian = Guardian(notice=print)
+    guardian.begin()
+    await guardian.close()
+
+    assert (set(os.listdir("/proc/self/fd")), children()) == before
+
+
 async def test_a_program_that_is_no_python_is_an_actuator_error_that_names_it() -> None:
     for program, message in {
         "/nowhere/python": "cannot start the guardian with /nowhere/python: No such file or directory",

@@ -40,21 +40,28 @@ class AddressPlane(msgspec.Struct, frozen=True):
         # Without permission, opening the actuator raises a better error.
         if actuator not in _OF_THE_KERNEL or sys.platform != "linux" or not may_change_addresses():
             return cls(actuators.by_name(actuator))
-        await _clean(state)
-        journal = Journal.begin(state)
         afterwards = (sys.executable, "-m", "pycarp", "release", "--state", str(state))
-        # Imported late: pyroute2 takes a good part of a second.
-        from pycarp.actuators.netlink_actuator import NetlinkActuator  # noqa: PLC0415
-
-        netlink = NetlinkActuator(journal=journal, probe=probe)
         fired: Burst[HostKey] = Burst(_tell_fired)
         guardian = Guardian(notice=partial(_tell, fired), afterwards=afterwards)
-        return cls(netlink, journal, guardian)
+        # First of all: it takes a while until it is ready.
+        guardian.begin()
+        try:
+            await _clean(state)
+            journal = Journal.begin(state)
+            # Imported late: other actuators do without it.
+            from pycarp.actuators.netlink_actuator import NetlinkActuator  # noqa: PLC0415
 
-    def end(self) -> None:
-        """Close the journal; what could not be undone stays in it for the next start."""
+            return cls(NetlinkActuator(journal=journal, probe=probe), journal, guardian)
+        except BaseException:
+            await guardian.close()
+            raise
+
+    async def end(self) -> None:
+        """Close the journal, and the guardian unless it is; what could not be undone stays for the next start."""
         if self.journal is not None:
             self.journal.end()
+        if self.guardian is not None:
+            await self.guardian.close()
 
 
 async def _clean(state: Path) -> None:

@@ -116,7 +116,10 @@ async def serve(config: NodeConfig, options: DaemonOptions) -> None:
             await locks.take(host.key for host in config.hosts)
             _log_privileges(options.privileges)
             plane = await AddressPlane.prepare(config.actuator, state=options.state)
-            await Daemon(config, options, plane, desk=desk, locks=locks).run(stop, hangup)
+            try:
+                await Daemon(config, options, plane, desk=desk, locks=locks).run(stop, hangup)
+            finally:
+                await plane.end()
     finally:
         locks.close()
 
@@ -214,7 +217,6 @@ class Daemon:
         finally:
             self._desk.shut()
             await self._hosts.finish()
-            self._plane.end()
             await self._flight.close()
             if self._record is not None:
                 self._record.close()

@@ -122,6 +122,7 @@ class Guardian:
         self._python = python
         self._beats: _Beats | None = None
         self._process: _GuardianProcess | None = None
+        self._starting: tuple[_Beats, _GuardianProcess] | None = None
         self._armed: dict[HostKey, _Arming] = {}
         self._serial = 0
         self._gathered: list[Message] | None = None
@@ -135,14 +136,28 @@ class Guardian:
         """The process id of the guardian, None while none runs."""
         return self._process.pid if self._process else None
 
-    async def start(self) -> None:
-        """Start the guardian process and wait until it is ready; raises ActuatorError when it cannot be started."""
-        async with contextlib.AsyncExitStack() as undo:
+    def begin(self) -> None:
+        """Start the guardian process; while it gets ready, others may prepare what they need before ``start``.
+
+        No-op if it was started; ``close`` ends it. Raises ActuatorError when it cannot be started.
+        """
+        if self._starting is not None or self._process is not None:
+            return
+        with contextlib.ExitStack() as undo:
             try:
                 beats = undo.enter_context(contextlib.closing(_Beats()))
-                process = self._new_process(beats)
+                self._starting = beats, self._new_process(beats)
             except OSError as exc:
                 raise ActuatorError(f"cannot start the guardian with {self._python}: {exc.strerror or exc}") from exc
+            undo.pop_all()
+
+    async def start(self) -> None:
+        """Start the guardian process unless it was, and wait until it is ready; raises ActuatorError if it is not."""
+        self.begin()
+        assert self._starting is not None, "it is started once"
+        (beats, process), self._starting = self._starting, None
+        async with contextlib.AsyncExitStack() as undo:
+            undo.callback(beats.close)
             undo.push_async_callback(process.dismiss, _GOODBYE_S)
             refusal = await process.refusal(_READY_S)
             if refusal:
@@ -207,7 +222,7 @@ class Guardian:
             self._send(("disarm", tuple(key)))
 
     async def close(self) -> None:
-        """End the guardian process; kill it if that takes longer than a second.
+        """End the guardian process; kill it if that takes longer than a second. No-op if there is none.
 
         A key that is still armed has addresses that the daemon failed to drop: the guardian process then carries out
         the clean-up steps before it ends.
@@ -217,6 +232,12 @@ class Guardian:
                 timer.cancel()
         self._next_restart = self._next_look = None
         self._send_gathered()
+        if self._starting is not None:
+            (begun_beats, begun), self._starting = self._starting, None
+            try:
+                await begun.dismiss(_GOODBYE_S)
+            finally:
+                begun_beats.close()
         beats, self._beats = self._beats, None
         process, self._process = self._process, None
         is_over = not self._armed
