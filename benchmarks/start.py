@@ -11,6 +11,7 @@ addresses that are left afterwards are counted. Needs root and iproute2; keepali
 
 import argparse
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -133,7 +134,7 @@ def measure(contestant: str, count: int, mac_mode: str, *, has_masters: bool) ->
             memory = memory_mib(pids)
             began_s = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            process.wait(longest_s(count))
+            wait_for_end(process, longest_s(count))
             return Result(start_s, cpu, takeover_s, memory, time.monotonic() - began_s, machine.left())
         finally:
             if process.poll() is None:
@@ -165,6 +166,20 @@ def wait_for(count: int, line: str, log: Path, process: "subprocess.Popen[bytes]
                 raise CarpError(f"{seen} of {count} are BACKUP; it says: {log.read_text()[-2000:]}")
             tail = unfinished
             time.sleep(0.005)
+
+
+def wait_for_end(process: "subprocess.Popen[bytes]", timeout_s: float) -> None:
+    """Return when a process has ended, to the millisecond: ``Popen.wait`` with a timeout looks twenty times a second.
+
+    Raises TimeoutExpired.
+    """
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        if not select.select([descriptor], [], [], timeout_s)[0]:
+            raise subprocess.TimeoutExpired(process.args, timeout_s)
+    finally:
+        os.close(descriptor)
+    process.wait()
 
 
 def longest_s(count: int) -> float:

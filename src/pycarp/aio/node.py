@@ -381,10 +381,14 @@ class Node:
     def _runtime_of(self, host: VirtualHost) -> HostRuntime | None:
         return next((runtime for runtime, handle in self._handles.items() if handle is host), None)
 
-    async def _remove(self, runtime: HostRuntime, host: VirtualHost) -> None:
+    def _remove(self, runtime: HostRuntime, host: VirtualHost) -> Coroutine[Any, Any, None]:
+        """Tell a host to leave, at once, and return what awaits its end."""
         self._unconfirmed.add(host)
         deadline_s = _now_s() + self._close_timeout_s
         self._submit(HostRemoved(runtime.key))
+        return self._left(runtime, host, deadline_s)
+
+    async def _left(self, runtime: HostRuntime, host: VirtualHost, deadline_s: float) -> None:
         try:
             async with asyncio.timeout_at(deadline_s):
                 await runtime.log.departure()
@@ -428,8 +432,7 @@ class Node:
         stopping = asyncio.gather(*openings)
         errors: list[BaseException | None] = []
         if self._failure is None:
-            removals = [self._remove(*each) for each in self._handles.items()]
-            errors += await asyncio.gather(*removals, return_exceptions=True)
+            errors += await self._remove_all()
         if self._shell is not None:
             if self._failure is not None:
                 await self._surrendered(self._shell, self._leave_by_s)
@@ -446,6 +449,33 @@ class Node:
             errors.append(exc)
         self._shell = None
         return next((each for each in errors if each is not None), None)
+
+    async def _remove_all(self) -> list[BaseException | None]:
+        """Remove every host; return what each removal raised, None if nothing.
+
+        What was made for hosts that have dropped their addresses is removed as soon as no MASTER is left: the kernel
+        does that while the loop sees to the rest of their end.
+        """
+        handles = list(self._handles.items())
+        masters = [runtime for runtime, host in handles if host.state is State.MASTER]
+        # Begun first: a BACKUP departs when it is told to, and its tasks and log lines come after this one.
+        early = start_task(self._release_departed(masters, [runtime for runtime, _host in handles]))
+        early.add_done_callback(result_of)
+        removals = [self._remove(*each) for each in handles]
+        errors = await asyncio.gather(*removals, return_exceptions=True)
+        if all(each.has_departed for each in masters):
+            await outcome_of(asyncio.wait({early}), within_s=self._left_s() / 2)
+        early.cancel()
+        return errors
+
+    async def _release_departed(self, masters: Sequence[HostRuntime], hosts: Sequence[HostRuntime]) -> None:
+        """Wait until MASTERs have departed, then release all hosts that have; what fails is tried once more later."""
+        for each in masters:
+            await each.log.departure()
+        keys = [each.key for each in hosts if each.has_departed]
+        if keys:
+            await self._actuator.release(*keys)
+            self._remains.difference_update(keys)
 
     async def _surrendered(self, shell: Shell, leave_by_s: float) -> None:
         """Wait until a failed node has dropped its addresses; log those that it could not drop."""
