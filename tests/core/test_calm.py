@@ -1,5 +1,8 @@
 """Advertisements that say nothing new: the short way ends where the long one does, and the rest is heard at once."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from msgspec.structs import replace
@@ -41,11 +44,22 @@ from tests.support.hosts import KEY, LINK, Bench, advert, bench, config, seconds
 PLACE = (LINK, Family.IPV4)
 
 
+class Forgetful(dict[Any, Any]):
+    """A dictionary that has nothing, whatever is stored in it."""
+
+    def __setitem__(self, _key: object, _value: object) -> None:
+        """Store nothing."""
+
+    def __delitem__(self, _key: object) -> None:
+        """Delete nothing."""
+
+
 class Slow(Engine):
     """An engine that always takes the long way."""
 
-    def _goes_on(self, *_arguments: object) -> bool:
-        return False
+    def __init__(self, *, entropy: Callable[[], int], slot_ns: int) -> None:
+        super().__init__(entropy=entropy, slot_ns=slot_ns)
+        self._calm = Forgetful()
 
     @staticmethod
     def _repeat(*_arguments: object) -> None:

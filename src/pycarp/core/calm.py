@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pycarp.core.host.context import Context
 from pycarp.core.host.decision import Peer
 from pycarp.core.host.states import Backup
-from pycarp.core.statistics import LinkStatistics
-from pycarp.vocabulary import NS_PER_S, Address, Family
+from pycarp.core.statistics import LinkStatistics, Statistic
+from pycarp.vocabulary import NS_PER_S, Address, Family, HostKey
 
 HEAD_LENGTH = 6
 """Octets of an advertisement before the checksum: version, type, vhid, advskew, authlen, demote and advbase."""
@@ -36,10 +36,12 @@ Place = tuple[str, Family]
 class Calm:
     """The expected next advertisement of ``peer``; ``down_ns`` is how long the host then waits for another one.
 
-    ``state`` is that of the host: it has this one for as long as it is calm. ``statistics`` are those of its link.
+    ``state`` is that of the host: it has this one for as long as it is calm. ``statistics`` are those of its link, and
+    ``received`` the counter there.
     """
 
     ctx: Context
+    key: HostKey
     head: bytes
     source: Address
     destination: Address
@@ -47,6 +49,7 @@ class Calm:
     down_ns: int
     state: Backup
     statistics: LinkStatistics
+    received: Statistic
 
 
 class SettledHosts:

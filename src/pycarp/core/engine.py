@@ -105,8 +105,6 @@ _WORD_LENGTH = 4
 WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """The shortest time between two reports of the same mismatch of the same peer."""
 
-_COUNTER = slice(8, 16)
-
 _CAPTURED_A_STEP = 8
 """The hosts of a checkpoint that each step captures, besides those that it changes."""
 
@@ -165,7 +163,7 @@ class Engine:
         self._dispatch(event, now_ns, out)
         if out:
             self._count(out)
-        return Step(tuple(out), self._deadlines.first_true_ns(self._deadline_of))
+        return Step(tuple(out), self._deadlines.first_true_ns(self._hosts.deadline_of))
 
     @classmethod
     def from_checkpoint(
@@ -333,48 +331,29 @@ class Engine:
     # Receiving
 
     def _on_datagrams(self, datagrams: tuple[Datagram, ...], now_ns: int, out: Outbox) -> None:
-        """Process datagrams in order; most take the short way of ``_goes_on``."""
-        is_allowed = self._settings.allow
+        """Process datagrams in order; most repeat the last claim and only postpone a deadline, see ``core/calm.py``."""
+        known = self._calm.get if self._settings.allow else _nothing_known
+        pending, hear = self._hosts.pending, reactions.hear
         for datagram in datagrams:
-            if not (is_allowed and self._goes_on(datagram, now_ns)):
+            link, family, source, destination, ttl, payload, waited_ns = datagram
+            calm = known((link, family, payload[:HEAD_LENGTH]))
+            # By identity, which costs a tenth of a comparison: transports return the same objects for the same octets,
+            # and where they do not, the full way has the same result. Octets behind the advertisement are judged by
+            # the dialect, which only the full way does.
+            if (
+                calm is None
+                or source is not calm.source
+                or destination is not calm.destination
+                or ttl != CARP_TTL
+                or len(payload) != wire.LENGTH
+                or not wire.is_summed(payload)
+            ):
                 self._on_datagram(datagram, now_ns, out)
-
-    def _deadline_of(self, key: HostKey) -> int | None:
-        entry = self._hosts.peek(key)
-        return None if entry is None else entry.deadline_ns
-
-    def _goes_on(self, datagram: Datagram, now_ns: int) -> bool:
-        """Postpone the deadline and return True if an advertisement repeats the last claim; see ``core/calm.py``."""
-        link, family, source, destination, ttl, payload, waited_ns = datagram
-        # Octets behind the advertisement are judged by the dialect, which only the full way does.
-        calm = self._calm.get((link, family, payload[:HEAD_LENGTH])) if len(payload) == wire.LENGTH else None
-        # By identity, which costs a tenth of a comparison: transports return the same objects for the same octets, and
-        # where they do not, the full way has the same result.
-        if (
-            calm is None
-            or source is not calm.source
-            or destination is not calm.destination
-            or ttl != CARP_TTL
-            or not wire.is_summed(payload)
-        ):
-            return False
-        ctx = calm.ctx
-        if self._hosts.pending is not None:
-            self._hosts.pending.take(ctx.key)
-        if now_ns > min(calm.state.master_down_at_ns.values()) and not reactions.may_go_on(calm, now_ns, waited_ns):
-            return False
-        counter = int.from_bytes(payload[_COUNTER], "big")
-        freshness = ctx.codec.hears_next(counter, payload)
-        if freshness is None:
-            return False
-        statistics = calm.statistics
-        statistics.counts[_RECEIVED[family]] += 1
-        if freshness is Freshness.REPEATED:
-            statistics.repeated += 1
-        else:
-            statistics.fresh += 1
-        reactions.go_on(calm, now_ns - waited_ns, counter)
-        return True
+                continue
+            if pending is not None:
+                pending.take(calm.key)
+            if not hear(calm, payload, now_ns, waited_ns):
+                self._on_datagram(datagram, now_ns, out)
 
     def _begin_calm(self, entry: HostEntry, datagram: Datagram, *, is_plain: bool) -> None:
         """Remember the first octets of a repeated advertisement, if they suffice to recognise the next one."""
@@ -382,7 +361,9 @@ class Engine:
         if not is_plain or datagram.destination is not CARP_GROUPS[family]:
             return
         head = datagram.payload[:HEAD_LENGTH]
-        calm = entry.calm[family] = reactions.calm_of(ctx, datagram, head, self._statistics_of(datagram.link))
+        calm = entry.calm[family] = reactions.calm_of(
+            ctx, datagram, head, self._statistics_of(datagram.link), _RECEIVED[family]
+        )
         self._calm[datagram.link, family, head] = calm
         # Readings of the kernel's queue are two seconds apart, too far for a host with a shorter master-down time.
         if calm.down_ns >= PATIENT_NS:
@@ -872,3 +853,7 @@ def _word(digest: bytes) -> int:
 
 def _is_takeover(event: Event) -> bool:
     return isinstance(event, StateChange) and event.new is State.MASTER
+
+
+def _nothing_known(_what: object) -> None:
+    """Return None."""

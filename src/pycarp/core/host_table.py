@@ -242,6 +242,11 @@ class HostTable:
         """Return a host that is not to be changed; None if the table does not have it."""
         return self._by_key.get(key)
 
+    def deadline_of(self, key: HostKey) -> int | None:
+        """Return the next deadline of a host; None if it has none, or is unknown."""
+        entry = self._by_key.get(key)
+        return None if entry is None else entry.deadline_ns
+
     def peek_all(self) -> tuple[HostEntry, ...]:
         """Return all hosts, none of which is to be changed."""
         return tuple(self._by_key.values())

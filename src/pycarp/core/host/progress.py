@@ -1,6 +1,6 @@
 """What a host changes while it repeats itself or hears a repetition: little, so a checkpoint copies only that.
 
-A MASTER that repeats its advertisement (``master.repeat``) and a BACKUP that hears a repetition (``reactions.go_on``)
+A MASTER that repeats its advertisement (``master.repeat``) and a BACKUP that hears a repetition (``reactions.hear``)
 change a few times, and the codec its counters. Everything else is as it was when it was last copied.
 """
 

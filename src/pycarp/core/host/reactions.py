@@ -6,6 +6,7 @@ to ``receive``, which stores the decision.
 
 from collections.abc import Callable, Mapping
 
+from pycarp.auth.counter_prediction import Freshness
 from pycarp.auth.reply import Reply
 from pycarp.core.calm import Calm
 from pycarp.core.events import DecisionChange
@@ -31,8 +32,10 @@ from pycarp.core.inputs import (
 )
 from pycarp.core.routine import routine_of
 from pycarp.core.state import Reason, State
-from pycarp.core.statistics import LinkStatistics
+from pycarp.core.statistics import LinkStatistics, Statistic
 from pycarp.vocabulary import Datagram, Family
+
+_COUNTER = slice(8, 16)
 
 
 def begin(ctx: Context, now_ns: int, out: Outbox) -> None:
@@ -101,12 +104,12 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
     return False
 
 
-def calm_of(ctx: Context, datagram: Datagram, head: bytes, statistics: LinkStatistics) -> Calm:
+def calm_of(ctx: Context, datagram: Datagram, head: bytes, statistics: LinkStatistics, received: Statistic) -> Calm:
     """Return the expected next advertisement of the followed MASTER, which has just repeated its claim."""
     peer, state = ctx.peers[datagram.source, datagram.family], ctx.state
     assert isinstance(state, Backup)
     down_ns = master_down_ns(ctx, peer.claim)
-    return Calm(ctx, head, peer.source, datagram.destination, peer, down_ns, state, statistics)
+    return Calm(ctx, ctx.key, head, peer.source, datagram.destination, peer, down_ns, state, statistics, received)
 
 
 def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
@@ -117,17 +120,30 @@ def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
     )
 
 
-def may_go_on(calm: Calm, now_ns: int, waited_ns: int) -> bool:
-    """Return True if an advertisement arrived in time; after a stall a calm host processes it in full."""
-    return backup.is_in_time(calm.ctx, calm.state, now_ns, waited_ns)
+def hear(calm: Calm, payload: bytes, now_ns: int, waited_ns: int) -> bool:
+    """Postpone the deadline of a calm host because its MASTER repeated its claim.
 
-
-def go_on(calm: Calm, at_ns: int, counter: int) -> None:
-    """Postpone the deadline of a calm host because of an advertisement that arrived at ``at_ns``."""
-    peer, waiting, down_at_ns = calm.peer, calm.state.master_down_at_ns, at_ns + calm.down_ns
-    peer.counter, peer.at_ns = counter, at_ns
+    The ``payload`` has the right head and checksum. Return False and change nothing if it is to be processed in full:
+    it is not authentic or not the next one, or this process has stalled.
+    """
+    ctx, state, peer, statistics = calm.ctx, calm.state, calm.peer, calm.statistics
+    waiting = state.master_down_at_ns
+    if now_ns > min(waiting.values()) and not backup.is_in_time(ctx, state, now_ns, waited_ns):
+        return False
+    counter = int.from_bytes(payload[_COUNTER], "big")
+    freshness = ctx.codec.hears_next(counter, payload)
+    if freshness is None:
+        return False
+    statistics.counts[calm.received] += 1
+    if freshness is Freshness.REPEATED:
+        statistics.repeated += 1
+    else:
+        statistics.fresh += 1
+    peer.counter, peer.at_ns = counter, now_ns - waited_ns
+    down_at_ns = peer.at_ns + calm.down_ns
     if down_at_ns > waiting.get(peer.family, 0):
         waiting[peer.family] = down_at_ns
+    return True
 
 
 def _publish_decision(ctx: Context, peer: Peer) -> None:
