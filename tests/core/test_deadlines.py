@@ -147,3 +147,18 @@ def test_a_true_deadline_among_postponed_ones_of_the_same_time_is_found() -> Non
 
     assert index.first_true_ns(true_ns.get) == 10
     assert dict(index.entries) == true_ns
+
+
+@given(st.lists(st.tuples(st.sampled_from([A, B, C]), TIMES)), st.integers(1, 3))
+def test_due_hosts_come_in_parts_in_the_same_order(notes: list[tuple[HostKey, int]], most: int) -> None:
+    at_once, in_parts = DeadlineIndex(), DeadlineIndex()
+    for key, at_ns in notes:
+        at_once.note(key, at_ns)
+        in_parts.note(key, at_ns)
+    due: list[HostKey] = []
+    while part := in_parts.pop_due(10, most):
+        assert len(part) <= most
+        due += part
+
+    assert due == at_once.pop_due(10)
+    assert in_parts.earliest_ns() == at_once.earliest_ns()

@@ -275,6 +275,35 @@ def test_what_waits_is_read_before_time_passes() -> None:
     assert kinds == [DatagramsReceived, TimePassed]
 
 
+def test_with_many_links_no_host_takes_over_before_what_waits_on_all_of_them_is_read() -> None:
+    bench = Bench()
+    bench.door.deadline_ns = 10
+    bench.ports.counts = {"em0": 0, "em1": 0, "em2": 0}
+    bench.runtime.wake()
+    bench.door.inputs.clear()
+    bench.ports.waiting = [datagram(each % 256) for each in range(READ_BEFORE_EXPIRY + 1)]
+    bench.runtime.submit(GO)
+    bench.fire(10)
+    bench.fire(10)
+
+    passed = [each for each in bench.door.inputs if isinstance(each, TimePassed)]
+    assert passed == [TimePassed(has_unread=True), TimePassed()]
+
+
+def test_a_flood_on_many_links_keeps_a_host_from_taking_over_for_a_while_only() -> None:
+    bench = Bench()
+    bench.door.deadline_ns = 10
+    bench.ports.counts = {"em0": 0, "em1": 0, "em2": 0}
+    bench.runtime.wake()
+    bench.runtime.submit(GO)
+    for _ in range(3):
+        bench.ports.waiting = [datagram(each % 256) for each in range(2 * READ_BEFORE_EXPIRY)]
+        bench.fire(10)
+
+    passed = [each for each in bench.door.inputs if isinstance(each, TimePassed)]
+    assert passed == [TimePassed(has_unread=True), TimePassed(has_unread=True), TimePassed()]
+
+
 def test_what_was_read_may_put_the_deadline_off() -> None:
     bench = Bench()
     bench.door.deadline_ns = 10
@@ -362,6 +391,16 @@ def test_a_timer_that_is_late_is_told_as_well_when_a_datagram_is_read_first() ->
     bench.fire(12 + STALL_NS)
 
     assert bench.ports.stalls == [STALL_NS + 1]
+
+
+def test_what_the_engine_leaves_to_its_next_step_is_no_stall() -> None:
+    bench = Bench()
+    bench.door.deadline_ns = 10
+    bench.runtime.submit(GO)
+    for number in range(1, 10):
+        bench.fire(10 + number * STALL_NS)
+
+    assert bench.ports.stalls == []
 
 
 # Floods

@@ -7,13 +7,14 @@ true deadline, or none if it has no deadline.
 """
 
 import heapq
+import sys
 from collections.abc import Callable, Iterable
 
 from pycarp.vocabulary import HostKey
 
 
 class DeadlineIndex:
-    """The hosts by time, with at most one live entry a host, and a heap of the times.
+    """Hosts by time, with at most one live entry a host, and a heap of the times.
 
     The hosts of a slot have one time, so they cost the heap no more than one host.
     """
@@ -65,21 +66,28 @@ class DeadlineIndex:
         self._at.clear()
         self._live.clear()
 
-    def pop_due(self, now_ns: int) -> list[HostKey]:
-        """Remove and return the hosts whose entries are due; the caller must note their true deadlines again.
+    def pop_due(self, now_ns: int, most: int = sys.maxsize) -> list[HostKey]:
+        """Remove and return hosts whose entries are due; the caller must note their true deadlines again.
 
-        They are in the order of their times, and those of one time in the order of their keys.
+        They are in the order of their times, and those of one time in the order of their keys. There are at most
+        ``most`` of them; the rest stays.
         """
-        due, heap, live = [], self._heap, self._live
+        due: list[HostKey] = []
+        heap, at, live = self._heap, self._at, self._live
         while heap and heap[0] <= now_ns:
-            at_ns = heapq.heappop(heap)
-            keys = self._at.pop(at_ns)
+            at_ns = heap[0]
+            keys = at[at_ns]
             if len(keys) > 1:
                 keys.sort()
-            for key in keys:
+            for taken, key in enumerate(keys):
                 if live.get(key) == at_ns:
+                    if len(due) >= most:
+                        del keys[:taken]
+                        return due
                     del live[key]
                     due.append(key)
+            heapq.heappop(heap)
+            del at[at_ns]
         return due
 
     def earliest_ns(self) -> int | None:
@@ -110,3 +118,44 @@ class DeadlineIndex:
                 self.set(key, at_ns)
             del at[heapq.heappop(heap)]
         return None
+
+
+class Deadlines:
+    """The deadlines of all hosts of an engine: those of MASTERs that hold addresses, and those of all ``others``.
+
+    Who holds addresses owes signs of life, which must not wait while thousands of others take over.
+    """
+
+    def __init__(self) -> None:
+        self.holding = DeadlineIndex()
+        self.others = DeadlineIndex()
+
+    @property
+    def entries(self) -> tuple[tuple[HostKey, int], ...]:
+        """The live entries of both."""
+        return self.holding.entries + self.others.entries
+
+    def note(self, key: HostKey, at_ns: int | None, *, holds_addresses: bool) -> None:
+        """Record a host's true deadline, None for none, where those of its kind are."""
+        index, other = (self.holding, self.others) if holds_addresses else (self.others, self.holding)
+        other.note(key, None)
+        index.note(key, at_ns)
+
+    def forget(self, key: HostKey) -> None:
+        """Forget the deadline of a host."""
+        self.holding.note(key, None)
+        self.others.note(key, None)
+
+    def earliest_ns(self) -> int | None:
+        """Return the time of the first live entry of both, None when there is none."""
+        return _first(self.holding.earliest_ns(), self.others.earliest_ns())
+
+    def first_true_ns(self, deadline_of: Callable[[HostKey], int | None]) -> int | None:
+        """Return the first deadline of both, None when there is none; correct the entries that are before it."""
+        return _first(self.holding.first_true_ns(deadline_of), self.others.first_true_ns(deadline_of))
+
+
+def _first(one_ns: int | None, other_ns: int | None) -> int | None:
+    if one_ns is None or other_ns is None:
+        return other_ns if one_ns is None else one_ns
+    return min(one_ns, other_ns)

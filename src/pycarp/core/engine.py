@@ -18,7 +18,7 @@ from pycarp.auth.reply import Reply
 from pycarp.core.advertisement_codec import AdvertisementCodec
 from pycarp.core.calm import HEAD_LENGTH, PATIENT_NS, Calm, SettledHosts
 from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
-from pycarp.core.deadlines import DeadlineIndex
+from pycarp.core.deadlines import Deadlines
 from pycarp.core.demotion import DemotionLedger, Scope, bears_on
 from pycarp.core.effects import Effect, Publish, RenewAddresses, SetPacketFilter, Step, Transmit
 from pycarp.core.events import (
@@ -105,6 +105,13 @@ _WORD_LENGTH = 4
 WARNING_INTERVAL_NS = 3600 * NS_PER_S
 """The shortest time between two reports of the same mismatch of the same peer."""
 
+HOLDING_A_STEP, OTHERS_A_STEP = 512, 96
+"""How many hosts whose time has come one step handles, at most; the next step follows at once, with the rest.
+
+MASTERs that hold addresses come first, and nearly all of them only repeat themselves. What others do then is a state
+change or a hold, which takes ten times as long. In between the shell reads, and gives the event loop a turn.
+"""
+
 _CAPTURED_A_STEP = 8
 """The hosts of a checkpoint that each step captures, besides those that it changes."""
 
@@ -143,7 +150,7 @@ class Engine:
         self._sources: dict[str, tuple[Address, ...]] = {}
         self._ledger = DemotionLedger()
         self._restrictions = RestrictionLedger()
-        self._deadlines = DeadlineIndex()
+        self._deadlines = Deadlines()
         self._statistics: dict[str, LinkStatistics] = {}
         self._floods: dict[str, FloodDetector] = {}
         self._reads: dict[str, int] = {}
@@ -179,7 +186,9 @@ class Engine:
             made._store_link(facts)
         made._ledger = DemotionLedger(checkpoint.demotion, checkpoint.last_causes)
         made._restrictions = RestrictionLedger(checkpoint.restrictions)
-        made._deadlines = DeadlineIndex(checkpoint.deadlines)
+        for key, at_ns in checkpoint.deadlines:
+            if (entry := made._hosts.peek(key)) is not None:
+                made._deadlines.note(key, at_ns, holds_addresses=reactions.holds_addresses(entry.ctx))
         made._statistics = {link: counted.copy() for link, counted in checkpoint.statistics.items()}
         made._floods = {link: replace(each) for link, each in checkpoint.floods.items()}
         made._reads = dict(checkpoint.reads)
@@ -261,8 +270,8 @@ class Engine:
                 self._on_datagrams((datagram,), now_ns, out)
             case DatagramsReceived(datagrams):
                 self._on_datagrams(datagrams, now_ns, out)
-            case TimePassed():
-                self._on_time(now_ns, out)
+            case TimePassed(has_unread):
+                self._on_time(now_ns, out, has_unread=has_unread)
             case LinkChanged(facts):
                 self._on_link(facts, now_ns, out)
             case HostAdded(config):
@@ -310,14 +319,14 @@ class Engine:
         if entry.calm and not reactions.is_calm(entry.ctx, entry.calm):
             self._end_calm(entry)
         if not reactions.has_departed(entry.ctx):
-            self._deadlines.note(key, entry.deadline_ns)
+            self._deadlines.note(key, entry.deadline_ns, holds_addresses=reactions.holds_addresses(entry.ctx))
             return
         if self._hosts.get(key) is not entry:
             # Removed earlier in this step; another host may have its key by now.
             return
         self._hosts.remove(key)
         self._sources.pop(key.link, None)
-        self._deadlines.note(key, None)
+        self._deadlines.forget(key)
         self._ledger.forget(key)
         self._restrictions.forget(key)
         self._demote(None, entry.trouble, 0, now_ns, out)
@@ -485,21 +494,28 @@ class Engine:
 
     # Time, links, hosts
 
-    def _on_time(self, now_ns: int, out: Outbox) -> None:
-        for key in self._deadlines.pop_due(now_ns):
+    def _on_time(self, now_ns: int, out: Outbox, *, has_unread: bool) -> None:
+        """Let hosts act whose time has come: first those that owe signs of life, then some of the others."""
+        for key in self._deadlines.holding.pop_due(now_ns, HOLDING_A_STEP):
             entry = self._hosts.repeating(key)
             if entry is None:
                 # It departed in this step, because of another host.
                 continue
             if entry.trusted_at_ns is None and (due_ns := self._repeat(entry.ctx, now_ns, out)) is not None:
-                self._deadlines.set(key, due_ns)
-                continue
-            entry.copied = None
-            if entry.trusted_at_ns is not None:
-                self._trust_again(entry, now_ns, out)
-            # An earlier reaction of this step may have recorded a deadline that is due now; the line below handles it.
-            self._deadlines.note(key, None)
-            self._react(entry, _TIME_PASSED, now_ns, out)
+                self._deadlines.holding.set(key, due_ns)
+            else:
+                self._pass_time(entry, now_ns, out)
+        for key in self._deadlines.others.pop_due(now_ns, 0 if has_unread else OTHERS_A_STEP):
+            if (other := self._hosts.get(key)) is not None:
+                self._pass_time(other, now_ns, out)
+
+    def _pass_time(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
+        entry.copied = None
+        if entry.trusted_at_ns is not None:
+            self._trust_again(entry, now_ns, out)
+        # An earlier reaction of this step may have recorded a deadline that is due now; it is handled here.
+        self._deadlines.forget(entry.key)
+        self._react(entry, _TIME_PASSED, now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:
         if facts == self._links.get(facts.name):

@@ -36,7 +36,13 @@ class DatagramsReceived(msgspec.Struct, frozen=True):
 
 
 class TimePassed(msgspec.Struct, frozen=True):
-    """Time has passed: the deadline of the last step, or any other span."""
+    """Time has passed: the deadline of the last step, or any other span.
+
+    While more datagrams wait than can be read at once (``has_unread``), only MASTERs act that hold addresses: what a
+    BACKUP takes for silence may be an advertisement that it has not read yet.
+    """
+
+    has_unread: bool = False
 
 
 class LinkChanged(msgspec.Struct, frozen=True):

@@ -167,6 +167,11 @@ def turn_at_ns(ctx: Context) -> int | None:
     return ctx.state.speaks_at_ns if isinstance(ctx.state, Master) else ctx.state.deadline_ns
 
 
+def holds_addresses(ctx: Context) -> bool:
+    """Return whether a MASTER has asked for its addresses, so that it owes signs of life."""
+    return isinstance(ctx.state, Master) and not ctx.state.takeover.is_pending
+
+
 def has_departed(ctx: Context) -> bool:
     """Return True once a removed host has nothing left to wait for."""
     return isinstance(ctx.state, Init) and ctx.state.is_final and ctx.state.leaving_epoch is None
