@@ -5,7 +5,7 @@ import contextlib
 import contextvars
 import secrets
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -64,6 +64,12 @@ CLOSE_TIMEOUT_S = 5.0
 
 _RELEASE_SHARE = 10
 """Closing gets a tenth of ``close_timeout_s`` more if dropping the addresses has used it all up."""
+
+_AT_ONCE = 256
+"""How many hosts are removed at a time, and how many learn of a stall before the event loop gets a turn."""
+
+_NEXT_AFTER_S = 1.0
+"""After so many seconds the next host is removed although one has not ended."""
 
 _LOOKS_MAX = 5
 """How often a link that keeps changing is read before a host is added on it."""
@@ -385,6 +391,8 @@ class Node:
         """Tell a host to leave, at once, and return what awaits its end."""
         self._unconfirmed.add(host)
         deadline_s = _now_s() + self._close_timeout_s
+        if self._leave_by_s is not None:
+            deadline_s = min(deadline_s, self._leave_by_s)
         self._submit(HostRemoved(runtime.key))
         return self._left(runtime, host, deadline_s)
 
@@ -453,6 +461,7 @@ class Node:
     async def _remove_all(self) -> list[BaseException | None]:
         """Remove every host; return what each removal raised, None if nothing.
 
+        So many at a time: thousands that have not begun to leave go on giving signs of life.
         What was made for hosts that have dropped their addresses is removed as soon as no MASTER is left: the kernel
         does that while the loop sees to the rest of their end.
         """
@@ -461,7 +470,15 @@ class Node:
         # Begun first: a BACKUP departs when it is told to, and its tasks and log lines come after this one.
         early = start_task(self._release_departed(masters, [runtime for runtime, _host in handles]))
         early.add_done_callback(result_of)
-        removals = [self._remove(*each) for each in handles]
+        waiting, removals = iter(handles), list[asyncio.Task[None]]()
+
+        async def remove_next() -> None:
+            for each in waiting:
+                removals.append(start_task(self._remove(*each)))
+                # A drop that hangs must not keep the others from being tried.
+                await asyncio.wait({removals[-1]}, timeout=_NEXT_AFTER_S)
+
+        await asyncio.gather(*(remove_next() for _ in range(_AT_ONCE)))
         errors = await asyncio.gather(*removals, return_exceptions=True)
         if all(each.has_departed for each in masters):
             await outcome_of(asyncio.wait({early}), within_s=self._left_s() / 2)
@@ -685,11 +702,20 @@ class Node:
             runtime.publish(event)
 
     def _publish_stall(self, late_ns: int, now_ns: int) -> None:
-        for key, runtime in list(self._runtimes.items()):
-            event = LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns)
-            if self._lines is not None:
-                self._lines.log(event)
-            runtime.log.publish(event)
+        """Tell each host of a stall, some of them in each turn of the loop: it must not cause the next stall."""
+        events = [LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns) for key in self._runtimes]
+        self._publish_some(deque(events))
+
+    def _publish_some(self, events: deque[LoopStalled]) -> None:
+        for _ in range(min(_AT_ONCE, len(events))):
+            event = events.popleft()
+            runtime = self._runtimes.get(event.key)
+            if runtime is not None:
+                if self._lines is not None:
+                    self._lines.log(event)
+                runtime.log.publish(event)
+        if events:
+            asyncio.get_running_loop().call_soon(self._publish_some, events, context=self._context.copy())
 
 
 def _engine(settings: Settings | None, recorders: Sequence[Sink]) -> Engine | Recorder:
