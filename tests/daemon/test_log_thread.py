@@ -8,7 +8,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -195,6 +195,45 @@ def test_a_descriptor_that_never_waits_loses_nothing(log: logging.Logger, pipe: 
     lines = read_all(pipe[0], until=f"x {CAPACITY - 1}")
 
     assert len(lines) == CAPACITY
+
+
+def test_many_lines_are_written_with_few_calls_and_in_their_order(log: logging.Logger) -> None:
+    """After each call the thread waits for the interpreter, which the event loop has while it is busy."""
+    writer = _Counting()
+    thread = LogThread(writer)
+    log.addHandler(thread)
+    for number in range(100):
+        log.info("%d", number)
+    thread.start()
+
+    assert thread.finish(timeout_s=5)
+    assert [line for lines in writer.calls for line in lines] == [str(number) for number in range(100)]
+    assert len(writer.calls) == 2
+
+
+def test_with_many_hosts_more_lines_may_wait(log: logging.Logger) -> None:
+    thread = LogThread(lambda _record: None, capacity=CAPACITY)
+    log.addHandler(thread)
+    thread.make_room(10_000)
+    for number in range(10_000):
+        log.info("%d", number)
+    thread.start()
+
+    assert thread.finish(timeout_s=5)
+    assert thread.dropped == 0
+
+
+class _Counting:
+    """Notes which lines were written with one call."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def __call__(self, record: logging.LogRecord) -> None:
+        self.write_together([record])
+
+    def write_together(self, records: Sequence[logging.LogRecord]) -> None:
+        self.calls.append([each.getMessage() for each in records])
 
 
 def test_a_message_is_as_it_was_when_it_was_said(log: logging.Logger) -> None:

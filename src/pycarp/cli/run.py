@@ -196,7 +196,8 @@ def run(
     )
     paths = Paths(config=source.file, control=control, state=state, record=record)
     options = replace(options, privileges=become_unprivileged(config, paths, user=user, readers=options.readers))
-    with logging_to_stderr(LogFormat(log_format) if log_format else None, level=log_level):
+    with logging_to_stderr(LogFormat(log_format) if log_format else None, level=log_level) as log:
+        log.make_room(len(config.hosts))
         for note in config.notes:
             logging.getLogger("pycarp").warning("%s", note)
         try:

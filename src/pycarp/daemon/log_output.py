@@ -5,7 +5,7 @@ import logging
 import os
 import select
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ class LogFormat(StrEnum):
 
 
 class DescriptorWriter:
-    """Writes records to a descriptor, each with one call; waits while its reader does not read."""
+    """Writes records to a descriptor; waits while its reader does not read."""
 
     def __init__(self, descriptor: int, form: Format) -> None:
         self._descriptor = descriptor
@@ -36,13 +36,18 @@ class DescriptorWriter:
 
     def __call__(self, record: logging.LogRecord) -> None:
         """Write a record; raises OSError when the descriptor takes no more."""
-        line = (self._form(record) + "\n").encode(errors="backslashreplace")
+        self.write_together((record,))
+
+    def write_together(self, records: Sequence[logging.LogRecord]) -> None:
+        """Write records with one call; raises OSError when the descriptor takes no more."""
+        lines = "".join(self._form(each) + "\n" for each in records).encode(errors="backslashreplace")
         # On a full disk a line may be cut; the next one begins on a new line.
-        octets = b"\n" + line if self._is_within_line else line
+        octets = b"\n" + lines if self._is_within_line else lines
         while octets:
             try:
-                octets = octets[os.write(self._descriptor, octets) :]
-                self._is_within_line = bool(octets)
+                written = os.write(self._descriptor, octets)
+                self._is_within_line = octets[written - 1 : written] != b"\n"
+                octets = octets[written:]
             except BlockingIOError:
                 # Another process that shares the descriptor has set it to non-blocking.
                 select.select([], [self._descriptor], [])
