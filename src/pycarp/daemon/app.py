@@ -44,7 +44,7 @@ from pycarp.daemon.mac_watch import MacWatch
 from pycarp.daemon.mastership_loans import MastershipLoans
 from pycarp.daemon.planning import RecentObstacles, lines
 from pycarp.daemon.reloading import Reloader
-from pycarp.daemon.scheduling import be_punctual, settling
+from pycarp.daemon.scheduling import be_punctual, collect_seldom, settling
 from pycarp.daemon.service_notifier import ServiceNotifier, is_on_time
 from pycarp.daemon.services import FailbackService, GroupService, HealthService, HookService, Maintenance, Services
 from pycarp.daemon.services.maintenance import file_for
@@ -259,6 +259,7 @@ class Daemon:
         self._be_punctual()
 
     def _be_punctual(self) -> None:
+        collect_seldom(len(self._hosts.configs))
         scheduling = be_punctual(self._hosts.configs)
         if scheduling and scheduling != self._scheduling:
             logger.info("carp: %s", scheduling)

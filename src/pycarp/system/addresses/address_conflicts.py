@@ -68,25 +68,28 @@ async def find(
     or when this process lacks the permission.
     """
     answers: Answers = {}
+    stack = contextlib.ExitStack()
     try:
-        with contextlib.ExitStack() as stack:
-            sockets = {each: stack.enter_context(_opened(link, each)) for each in _types(addresses)}
-            hardware, octets = next(iter(sockets.values())).getsockname()[3:5] if sockets else (None, b"")
-            if hardware != ARPHRD_ETHERNET:
-                return {}
-            complete = asyncio.Event()
-            readers = [start_task(_read(sock, addresses, answers, complete)) for sock in sockets.values()]
-            try:
-                enough = complete if stops_early else asyncio.Event()
-                await _ask(sockets, [*_probes(MacAddress(octets), addresses, to)], enough, tries)
-            finally:
-                for reader in readers:
-                    reader.cancel()
-                await asyncio.wait(readers)
+        sockets = {each: stack.enter_context(_opened(link, each)) for each in _types(addresses)}
+        hardware, octets = next(iter(sockets.values())).getsockname()[3:5] if sockets else (None, b"")
+        if hardware != ARPHRD_ETHERNET:
+            return {}
+        complete = asyncio.Event()
+        readers = [start_task(_read(sock, addresses, answers, complete)) for sock in sockets.values()]
+        try:
+            enough = complete if stops_early else asyncio.Event()
+            await _ask(sockets, [*_probes(MacAddress(octets), addresses, to)], enough, tries)
+        finally:
+            for reader in readers:
+                reader.cancel()
+            await asyncio.wait(readers)
     except PermissionError as exc:
         raise ActuatorError(f"cannot ask on {link}: {NO_PERMISSION}") from exc
     except OSError as exc:
         raise ActuatorError(f"cannot ask on {link}: {exc.strerror or exc}") from exc
+    finally:
+        # The kernel takes 10 to 20 ms to close a packet socket, and the event loop must not wait.
+        await asyncio.shield(asyncio.to_thread(stack.close))
     return answers
 
 

@@ -40,6 +40,9 @@ _AT_ONCE = 32
 _REST_S = 0.1
 """How long to leave a lock alone after so many connections, or when there is no descriptor for one."""
 
+_LOCKED_AT_ONCE = 1000
+"""How many hosts are locked before the event loop gets a turn."""
+
 _UNKNOWN = Peer(0, 0, 0)
 _TABLE = Path("/proc/thread-self/net/unix")
 _LISTED = re.compile(r"@pycarp/host/([^/#@\s]+)/(\d{1,3})$", re.MULTILINE)
@@ -68,7 +71,9 @@ class HostLocks:
             return
         ends_s = asyncio.get_running_loop().time() + timeout_s
         try:
-            for key in wanted:
+            for number, key in enumerate(wanted):
+                if number % _LOCKED_AT_ONCE == _LOCKED_AT_ONCE - 1:
+                    await asyncio.sleep(0)
                 known: dict[str, Peer] = {}
                 while (holder := self._try(key, known)) is not None:
                     await _pause(ends_s, key, holder)
