@@ -162,3 +162,16 @@ def test_due_hosts_come_in_parts_in_the_same_order(notes: list[tuple[HostKey, in
 
     assert due == at_once.pop_due(10)
     assert in_parts.earliest_ns() == at_once.earliest_ns()
+
+
+@given(st.lists(NOTES, max_size=20), st.dictionaries(st.sampled_from([A, B, C]), st.integers(20, 25)))
+def test_an_index_of_the_entries_of_another_one_corrects_the_same_hosts(
+    notes: list[tuple[HostKey, int | None]], true_ns: dict[HostKey, int]
+) -> None:
+    one = DeadlineIndex()
+    for key, at_ns in notes:
+        one.set(key, at_ns)
+    other = DeadlineIndex(one.entries)
+
+    assert one.first_true_ns(true_ns.get) == other.first_true_ns(true_ns.get)
+    assert one.entries == other.entries

@@ -28,8 +28,10 @@ class DeadlineIndex:
 
     @property
     def entries(self) -> tuple[tuple[HostKey, int], ...]:
-        """The live entries: all that matters of the index."""
-        return tuple(self._live.items())
+        """The live entries in the order in which they are looked at: all that matters of the index."""
+        live = self._live
+        found = dict.fromkeys((key, at_ns) for at_ns in sorted(self._at) for key in self._at[at_ns])
+        return tuple([each for each in found if live.get(each[0]) == each[1]])
 
     def note(self, key: HostKey, at_ns: int | None) -> None:
         """Record a host's true deadline, None for none; only a deadline earlier than the known one costs anything."""
