@@ -31,6 +31,9 @@ _COUNTER, _DIGEST = slice(8, 16), slice(16, 36)
 _SENT_MAX = 32
 """Own advertisements that a reply may refer to: a host that stalled answers an old one."""
 
+_NONE_SENT: deque[int] = deque(maxlen=0)
+"""What all hosts have that have sent nothing: an empty queue takes 0.6 KiB."""
+
 _ANSWERABLE_MAX = 4
 """The last own advertisements whose replies pass the packet filter of a flood."""
 
@@ -122,7 +125,7 @@ class AdvertisementCodec:
         self._prediction = CounterPrediction(checkpoint.chains if checkpoint else ())
         self._expected: tuple[object, Expected] = (None, Expected())
         self._draft: _Draft | None = None
-        self._sent = deque(checkpoint.sent if checkpoint else (), maxlen=_SENT_MAX)
+        self._sent = deque(checkpoint.sent, maxlen=_SENT_MAX) if checkpoint and checkpoint.sent else _NONE_SENT
 
     def checkpoint(self) -> CodecCheckpoint:
         """Return what another codec of the same settings needs to continue."""
@@ -173,7 +176,7 @@ class AdvertisementCodec:
 
     def begin_mastership(self) -> None:
         """Forget the counters of the previous mastership, to which no reply counts any more."""
-        self._sent.clear()
+        self._sent = _NONE_SENT
 
     def compose(
         self, claim: Claim, own: Sequence[Address], now_ns: int, *, counter: int | None = None, owns: bool = True
@@ -185,7 +188,7 @@ class AdvertisementCodec:
         virtual MAC, because a switch learns its port from that. Source: carp.md section 12.
         """
         if counter is not None:
-            self._sent.append(counter)
+            (self._begin_sending() if self._sent is _NONE_SENT else self._sent).append(counter)
         return self.composed(claim, own, now_ns, counter, owns=owns)
 
     def composed(
@@ -204,10 +207,11 @@ class AdvertisementCodec:
         ):
             draft = self._draft = self._drafted(claim, own, config, owns=owns)
         outgoing = []
+        sent = self._sent if self._sent is not _NONE_SENT or counter is not None else self._begin_sending()
         for family, unsigned in draft.families:
             if counter is None:
                 number = self._counter.next()
-                self._sent.append(number)
+                sent.append(number)
             else:
                 number = counter
             digest, payload = signer.sign(number), b""
@@ -217,6 +221,10 @@ class AdvertisementCodec:
                     payload = wire.signed(draft.head, number, digest, pseudo_header=pseudo_header)
                 outgoing.append(replace(each, payload=payload))
         return outgoing
+
+    def _begin_sending(self) -> deque[int]:
+        self._sent = deque(maxlen=_SENT_MAX)
+        return self._sent
 
     def _drafted(self, claim: Claim, own: Sequence[Address], config: HostConfig, *, owns: bool) -> "_Draft":
         source_mac = self._mac if owns else None

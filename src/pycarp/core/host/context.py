@@ -4,8 +4,6 @@ Only the states and their transitions use it, and only while the host handles an
 that input.
 """
 
-from collections import deque
-
 import msgspec
 from msgspec.structs import replace
 
@@ -48,7 +46,7 @@ class HostCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     peers: dict[PeerKey, Peer]
     previous: tuple[InterfaceAddress, ...]
     state: StateData
-    bow_outs: deque[int]
+    bow_outs: tuple[int, ...]
     restriction: Restriction | None = None
 
 
@@ -101,7 +99,7 @@ class Context:
         self.peers: dict[PeerKey, Peer] = {}
         self.previous: tuple[InterfaceAddress, ...] = ()
         self.state: StateData = Init()
-        self.bow_outs: deque[int] = deque(maxlen=_BOW_OUTS_MAX)
+        self.bow_outs: tuple[int, ...] = ()
         self.routine: Routine | None = None
         self.now_ns = 0
         self.out: Outbox = []
@@ -164,6 +162,10 @@ class Context:
         self.previous = tuple(each for each in once if each not in event.config.addresses)
         self.epoch += 1
         return True
+
+    def note_bow_out(self, counter: int) -> None:
+        """Remember the counter of a bow-out."""
+        self.bow_outs = (*self.bow_outs, counter)[-_BOW_OUTS_MAX:]
 
     # Effects
 

@@ -76,7 +76,7 @@ def receive(ctx: Context, event: AdvertisementReceived, now_ns: int, out: Outbox
     if event.claim.is_bow_out:
         # A guardian sends a bow-out that was signed some time ago, so its counter is an old one; but it sends it once.
         event = event._replace(is_expected=event.is_expected or event.counter not in ctx.bow_outs)
-        ctx.bow_outs.append(event.counter)
+        ctx.note_bow_out(event.counter)
     peer = ctx.peers.get((event.source, event.family))
     if peer is None:
         peer = Peer(source=event.source, family=event.family, claim=event.claim, counter=event.counter, at_ns=now_ns)
