@@ -7,6 +7,7 @@ import struct
 
 from pycarp.dialects.dialect import ArpForm
 from pycarp.system.addresses import sysctl_files
+from pycarp.system.frame_sockets import close_aside
 from pycarp.vocabulary import InterfaceAddress, MacAddress
 from pycarp.wire import arp, ndp
 
@@ -17,8 +18,7 @@ _INTERFACE_REQUEST = struct.Struct("16sH6s232x")
 class Announcer:
     """Announces on any link through one socket.
 
-    The socket stays open, because the kernel takes some ten milliseconds to close a packet socket, and the process
-    would wait. It is not bound, so it also works on a link that was deleted and created again.
+    The socket stays open, because the kernel takes some ten milliseconds to close a packet socket. It is not bound, so it also works on a link that was deleted and created again.
     """
 
     def __init__(self) -> None:
@@ -39,8 +39,8 @@ class Announcer:
             self._socket.sendto(frame, (link, 0))
 
     def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
+        """Close the socket, in a thread of its own."""
+        close_aside(self._socket)
 
     def _mac_of(self, link: str) -> MacAddress:
         answer = fcntl.ioctl(self._socket, _SIOCGIFHWADDR, _INTERFACE_REQUEST.pack(link.encode(), 0, b""))

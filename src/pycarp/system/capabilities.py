@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -10,10 +11,12 @@ CAP_NET_ADMIN = 12
 _ADDRESS_PROTOCOLS_SINCE = (5, 18)
 
 
-def refusal_of_socket(family: int, kind: int, protocol: int) -> str | None:
-    """Return None when such a socket can be opened, else the reason and the way out."""
+def refusal_of_socket(
+    family: int, kind: int, protocol: int, *, close: Callable[[socket.socket], object] = socket.socket.close
+) -> str | None:
+    """Return None when such a socket can be opened, else the reason and the way out; it is closed with ``close``."""
     try:
-        socket.socket(family, kind, protocol).close()
+        close(socket.socket(family, kind, protocol))
     except PermissionError:
         return NO_PERMISSION
     except OSError as exc:

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import threading
 
 from pycarp.vocabulary import MacAddress
 
@@ -20,3 +21,8 @@ def receive_for(sock: socket.socket, index: int, mac: MacAddress) -> None:
     kind = _PACKET_MR_MULTICAST if mac.octets[0] & _MULTICAST_BIT else _PACKET_MR_UNICAST
     membership = struct.pack("iHH8s", index, kind, len(mac.octets), mac.octets)
     sock.setsockopt(SOL_PACKET, _PACKET_ADD_MEMBERSHIP, membership)
+
+
+def close_aside(sock: socket.socket) -> None:
+    """Close a packet socket in a thread: the kernel takes some ten milliseconds (``synchronize_net``)."""
+    threading.Thread(target=sock.close, name="pycarp-close", daemon=True).start()

@@ -119,7 +119,7 @@ def choose(name: str) -> str:
     if name != "auto":
         return name
     names_by_reason: dict[str, list[str]] = {}
-    # To try one takes the kernel some ten milliseconds, so no more are tried than need be.
+    # No more are tried than need be: to try one is work for the kernel.
     for each, backend in _BACKENDS.items():
         if backend.is_automatic:
             reason = backend.refusal()

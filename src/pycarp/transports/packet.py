@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from pycarp.core.flood import PacketFilter
 from pycarp.system.capabilities import refusal_of_socket
-from pycarp.system.frame_sockets import SOL_PACKET, receive_for
+from pycarp.system.frame_sockets import SOL_PACKET, close_aside, receive_for
 from pycarp.system.rtnetlink import socket_filter
 from pycarp.transports import filters, ip_sockets
 from pycarp.transports.calm_ring import CalmRing
@@ -34,7 +34,7 @@ def refusal() -> str | None:
     """Return None if this process can use the transport, else the reason why it cannot."""
     if not hasattr(socket, "AF_PACKET"):
         return "AF_PACKET exists on Linux only"
-    return refusal_of_socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    return refusal_of_socket(socket.AF_PACKET, socket.SOCK_RAW, 0, close=close_aside)
 
 
 def packet_transport(*, source_mac: str = "virtual") -> SocketTransport:
