@@ -18,7 +18,8 @@ _INTERFACE_REQUEST = struct.Struct("16sH6s232x")
 class Announcer:
     """Announces on any link through one socket.
 
-    The socket stays open, because the kernel takes some ten milliseconds to close a packet socket. It is not bound, so it also works on a link that was deleted and created again.
+    The socket stays open, because the kernel takes some ten milliseconds to close a packet socket. It is not bound, so
+    it also works on a link that was deleted and created again.
     """
 
     def __init__(self) -> None:
