@@ -26,10 +26,10 @@ from pycarp.system.rtnetlink.route_messages import (
     Message,
     address_index,
     address_place,
-    link_essence,
     link_has_mac,
     link_head,
     link_index,
+    link_mtu,
 )
 from pycarp.system.rtnetlink.worker import Worker
 from pycarp.vocabulary import HostKey
@@ -150,7 +150,7 @@ class AddressWatch:
         if key is not None and (device := self._hosts[key].device) is not None:
             self._receive_device(key, device, message, head)
         elif message.kind == NEW_LINK and (hosts := self._hosts.on_link_called(head.name)):
-            seen = (head.link_index, link_essence(message).mtu)
+            seen = (head.link_index, link_mtu(message))
             if self._links.get(head.name) != seen:
                 self._links[head.name] = seen
                 for host in hosts:

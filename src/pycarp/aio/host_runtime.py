@@ -181,7 +181,8 @@ class HostRuntime:
 
     async def _close(self) -> None:
         try:
-            await self._bounded("stop working on the addresses", self._backends.shell.release(self.key))
+            if self._backends.shell.forget(self.key):
+                await self._bounded("stop working on the addresses", self._backends.shell.release(self.key))
             await self._undo()
         finally:
             self.log.end()

@@ -5,7 +5,6 @@ task runs. Silence it finds by the clock: each advertisement that was sent exten
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import assert_never
 
@@ -86,10 +85,12 @@ class MastershipMonitor:
 
     async def vacated(self) -> None:
         """Wait until the addresses may be dropped: every lost mastership has ended, or its time has run out."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._drops_at_s):
-                while any(mastership.is_lost for mastership in self._masterships):
+        while any(mastership.is_lost for mastership in self._masterships):
+            try:
+                async with asyncio.timeout_at(self._drops_at_s):
                     await self._changed()
+            except TimeoutError:
+                return
 
     def clean_up_s(self, wanted_s: float) -> float:
         """Return how many seconds clean-up may take: ``wanted_s``, or less where the lease is shorter."""

@@ -398,8 +398,9 @@ class Node:
 
     async def _left(self, runtime: HostRuntime, host: VirtualHost, deadline_s: float) -> None:
         try:
-            async with asyncio.timeout_at(deadline_s):
-                await runtime.log.departure()
+            if not runtime.has_departed:
+                async with asyncio.timeout_at(deadline_s):
+                    await runtime.log.departure()
         except TimeoutError:
             addresses = " ".join(str(each) for each in runtime.config.addresses)
             text = f"{host.name}: {addresses} could not be dropped within {self._close_timeout_s:g} s"

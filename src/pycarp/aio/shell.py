@@ -163,14 +163,18 @@ class Shell:
             return
 
     async def release(self, *keys: HostKey) -> None:
-        """Forget hosts, and cancel their running attempts."""
+        """Forget hosts, cancel their running attempts, and wait for the end of these."""
+        if tasks := self.forget(*keys):
+            await asyncio.wait(tasks, timeout=_CANCELLATION_TIMEOUT_S)
+
+    def forget(self, *keys: HostKey) -> "list[asyncio.Task[None]]":
+        """Forget hosts, and cancel and return their running attempts; most hosts that depart have none."""
         for key in keys:
             self._runtime.release(key)
         tasks = [task for key in keys for task in self._tasks.get(key, {}).values()]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_CANCELLATION_TIMEOUT_S)
+        return tasks
 
     # Clock
 

@@ -97,7 +97,9 @@ class EventLogger:
         if isinstance(event, StateChange) and event.peer is not None and snapshot is not None:
             # Logged later, because the advertisement of the other family has been heard by now, too.
             event = replace(event, peer=snapshot.name_of(event.peer))
-        shown = replace(event, key=HostKey(self._present_name(event.key.link), event.key.vhid))
+        present_name = self._present_name(event.key.link)
+        # Hardly ever it has another name than before; thousands of events at once go without a copy.
+        shown = event if present_name == event.key.link else replace(event, key=HostKey(present_name, event.key.vhid))
         name = host.name if host.name != str(event.key) else str(shown.key)
         with about(fields_of_event(shown, name, snapshot)):
             log_event(shown)

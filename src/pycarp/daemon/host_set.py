@@ -151,19 +151,20 @@ class HostSet:
             await task
 
     async def _add_all(self, configs: Iterable[HostConfig], stop: asyncio.Event) -> None:
-        room = asyncio.Semaphore(_AT_ONCE)
         errors: list[BaseException] = []
+        left = iter(configs)
 
-        async def add(config: HostConfig) -> None:
-            async with room:
-                if not (errors or stop.is_set()):
-                    try:
-                        await self.add(config)
-                    except BaseException as exc:
-                        errors.append(exc)
-                        raise
+        async def add_some() -> None:
+            for config in left:
+                if errors or stop.is_set():
+                    return
+                try:
+                    await self.add(config)
+                except BaseException as exc:
+                    errors.append(exc)
+                    raise
 
-        await asyncio.gather(*map(add, configs), return_exceptions=True)
+        await asyncio.gather(*(add_some() for _ in range(_AT_ONCE)), return_exceptions=True)
         if errors:
             raise errors[0]
 

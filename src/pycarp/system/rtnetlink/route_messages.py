@@ -212,6 +212,19 @@ def link_has_mac(message: Message, mac: MacAddress) -> bool:
     return attribute(_IFLA_ADDRESS, mac.octets) in message.octets
 
 
+def link_mtu(message: Message) -> int:
+    """Return the MTU of a link, 0 if the message does not say it; stops reading when it is found."""
+    octets, start = message.octets, _LINK_ATTRIBUTES
+    while start <= len(octets) - ATTRIBUTE.size:
+        length, kind = ATTRIBUTE.unpack_from(octets, start)
+        if kind == _IFLA_MTU:
+            return _number(octets[start + ATTRIBUTE.size : start + length])
+        if length < ATTRIBUTE.size:
+            break
+        start += (length + 3) & ~3
+    return 0
+
+
 def link_essence(message: Message) -> LinkEssence:
     """Return the essential fields of a link; stops reading when all are found."""
     octets = message.octets
