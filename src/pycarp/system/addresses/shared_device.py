@@ -197,8 +197,7 @@ class SharedDevice:
         # The index is reset first, so the notification of the deletion is not taken for someone else's.
         index, self.index = self.index, 0
         try:
-            found = self._read_by_name(self.name)
-            if found is not None and index and found.index == index:
+            if index and index_of(self.name) == index:
                 self._route.demand(link_requests.deleting(index))
         except OSError:
             self.index = index

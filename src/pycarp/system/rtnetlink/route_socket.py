@@ -16,8 +16,8 @@ NETLINK_ROUTE = 0
 _SOL_NETLINK, _CAP_ACK, _GET_STRICT_CHECK = 270, 10, 12
 _ERROR, _DONE = 2, 3
 _DUMP_INTERRUPTED = 0x10
-_REQUESTS_AT_ONCE = 64
-"""More acknowledgements than this might not fit into the socket's queue."""
+_REQUESTS_AT_ONCE = 256
+"""If all fail, more errors than this might not fit into the socket's queue."""
 _LONGEST_OCTETS = 1 << 17
 _RESULT = struct.Struct("=16xi")
 
