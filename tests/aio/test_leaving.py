@@ -1,9 +1,11 @@
 """Leaving ends in time even if calls hang, and completes every step that does not hang."""
 
 import asyncio
+import contextlib
 
 import pytest
 
+from pycarp import VirtualHost
 from pycarp.errors import ActuatorError
 from tests.support.backends import Foreign, Hang
 from tests.support.faulty_nodes import FaultyNode
@@ -150,6 +152,47 @@ async def test_callbacks_get_the_time_that_is_left_to_finish() -> None:
         began_s = now_s()
 
     assert finished == [pytest.approx(began_s + 3, abs=0.01)]
+
+
+@in_virtual_time
+async def test_what_was_made_for_a_backup_stays_until_every_master_has_dropped() -> None:
+    here = FaultyNode()
+    async with here.node as node:
+        web = await node.add(config())
+        await until_held(web)
+        await node.add(config(vhid=2, address=OTHER, advskew=100))
+        await let_others_run()
+        here.faults.calls.clear()
+
+    called = [each for each in here.faults.calls if each in ("drop", "release")]
+    assert called[:2] == ["drop", "release"]
+    assert here.actuator.adopted == set()
+
+
+@pytest.mark.parametrize("hang", Hang, ids=str)
+@in_virtual_time
+async def test_a_master_whose_drop_hangs_does_not_keep_the_others_from_leaving(hang: Hang) -> None:
+    here = FaultyNode(close_timeout_s=CLOSE_TIMEOUT_S)
+    departed_at_s: list[float] = []
+
+    async def follow(host: VirtualHost) -> None:
+        async with host.events() as events:
+            async for _event in events:
+                pass
+        departed_at_s.append(now_s())
+
+    with contextlib.suppress(TimeoutError):
+        async with here.node as node:
+            web = await node.add(config())
+            await until_held(web)
+            follower = asyncio.create_task(follow(await node.add(config(vhid=2, address=OTHER, advskew=100))))
+            await let_others_run()
+            here.faults.wrong["drop"] = hang
+            began_s = now_s()
+    await follower
+
+    assert departed_at_s[0] - began_s < CLOSE_TIMEOUT_S / 2
+    here.faults.released.set()
 
 
 @in_virtual_time

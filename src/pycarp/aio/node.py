@@ -68,6 +68,9 @@ _RELEASE_SHARE = 10
 _AT_ONCE = 256
 """How many hosts are removed at a time, and how many learn of a stall before the event loop gets a turn."""
 
+_TOLD_AT_ONCE = 1024
+"""How many hosts that are not MASTER leave in one turn of the loop."""
+
 _NEXT_AFTER_S = 1.0
 """After so many seconds the next host is removed although one has not ended."""
 
@@ -460,18 +463,42 @@ class Node:
         return next((each for each in errors if each is not None), None)
 
     async def _remove_all(self) -> list[BaseException | None]:
-        """Remove every host; return what each removal raised, None if nothing.
+        """Remove every host, MASTERs first; return what each removal raised, None if nothing.
 
-        So many at a time: thousands that have not begun to leave go on giving signs of life.
-        What was made for hosts that have dropped their addresses is removed as soon as no MASTER is left: the kernel
-        does that while the loop sees to the rest of their end.
+        What was made for hosts is removed as soon as they have departed, unless a MASTER still waits for its drop: the
+        kernel does that while the loop sees to the rest of their end.
         """
         handles = list(self._handles.items())
-        masters = [runtime for runtime, host in handles if host.state is State.MASTER]
-        # Begun first: a BACKUP departs when it is told to, and its tasks and log lines come after this one.
-        early = start_task(self._release_departed(masters, [runtime for runtime, _host in handles]))
-        early.add_done_callback(result_of)
-        waiting, removals = iter(handles), list[asyncio.Task[None]]()
+        masters = [each for each in handles if each[1].state is State.MASTER]
+        others = [each for each in handles if each[1].state is not State.MASTER]
+        removals: list[asyncio.Task[None]] = []
+        leaving = start_task(self._remove_by_turns(masters, removals))
+        # A MASTER whose drop hangs must not keep the others from leaving.
+        await asyncio.wait({leaving}, timeout=min(_NEXT_AFTER_S, self._left_s() / 2))
+        releases: list[asyncio.Task[None]] = []
+        for some in (
+            masters,
+            *(others[start : start + _TOLD_AT_ONCE] for start in range(0, len(others), _TOLD_AT_ONCE)),
+        ):
+            if all(runtime.has_departed for runtime, _host in masters):
+                # Begun first: a BACKUP departs when it is told to, and its tasks and log lines come after this one.
+                releases.append(start_task(self._release_departed([runtime for runtime, _host in some])))
+            if some is not masters:
+                removals += [start_task(self._remove(*each)) for each in some]
+            await asyncio.sleep(0)
+        await leaving
+        errors = await asyncio.gather(*removals, return_exceptions=True)
+        for each in releases:
+            each.add_done_callback(result_of)
+            await outcome_of(asyncio.wait({each}), within_s=self._left_s() / 2)
+            each.cancel()
+        return errors
+
+    async def _remove_by_turns(
+        self, handles: Sequence[tuple[HostRuntime, VirtualHost]], removals: "list[asyncio.Task[None]]"
+    ) -> None:
+        """Remove so many hosts at a time: thousands that have not begun to leave go on giving signs of life."""
+        waiting = iter(handles)
 
         async def remove_next() -> None:
             for each in waiting:
@@ -480,16 +507,9 @@ class Node:
                 await asyncio.wait({removals[-1]}, timeout=_NEXT_AFTER_S)
 
         await asyncio.gather(*(remove_next() for _ in range(_AT_ONCE)))
-        errors = await asyncio.gather(*removals, return_exceptions=True)
-        if all(each.has_departed for each in masters):
-            await outcome_of(asyncio.wait({early}), within_s=self._left_s() / 2)
-        early.cancel()
-        return errors
 
-    async def _release_departed(self, masters: Sequence[HostRuntime], hosts: Sequence[HostRuntime]) -> None:
-        """Wait until MASTERs have departed, then release all hosts that have; what fails is tried once more later."""
-        for each in masters:
-            await each.log.departure()
+    async def _release_departed(self, hosts: Sequence[HostRuntime]) -> None:
+        """Release those hosts that have departed; what fails is tried once more later."""
         keys = [each.key for each in hosts if each.has_departed]
         if keys:
             await self._actuator.release(*keys)
