@@ -68,7 +68,7 @@ _RELEASE_SHARE = 10
 _AT_ONCE = 256
 """How many hosts are removed at a time, and how many learn of a stall before the event loop gets a turn."""
 
-_TOLD_AT_ONCE = 1024
+_OTHERS_AT_ONCE = 1024
 """How many hosts that are not MASTER leave in one turn of the loop."""
 
 _NEXT_AFTER_S = 1.0
@@ -478,7 +478,7 @@ class Node:
         releases: list[asyncio.Task[None]] = []
         for some in (
             masters,
-            *(others[start : start + _TOLD_AT_ONCE] for start in range(0, len(others), _TOLD_AT_ONCE)),
+            *(others[start : start + _OTHERS_AT_ONCE] for start in range(0, len(others), _OTHERS_AT_ONCE)),
         ):
             if all(runtime.has_departed for runtime, _host in masters):
                 # Begun first: a BACKUP departs when it is told to, and its tasks and log lines come after this one.
