@@ -7,7 +7,8 @@ was deleted and created again, because sockets stay bound to the deleted device.
 import asyncio
 import contextvars
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pycarp.aio.bounded import outcome_of
 from pycarp.aio.log_records import logger
@@ -21,8 +22,7 @@ RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 30.0
 
 
-@dataclass(slots=True)
-class _Link:
+class _Link(msgspec.Struct):
     """``index`` is the index of the opened device, ``seen`` that of the present one; 0 if unknown.
 
     ``wanted`` are the groups of its hosts, ``joined`` the groups that the transport has joined. Where the transport
@@ -31,17 +31,17 @@ class _Link:
     """
 
     name: str
-    hosts: dict[HostKey, HostConfig] = field(default_factory=dict)
-    wanted: set[Address] = field(default_factory=set)
-    joined: set[Address] = field(default_factory=set)
+    hosts: dict[HostKey, HostConfig] = msgspec.field(default_factory=dict)
+    wanted: set[Address] = msgspec.field(default_factory=set)
+    joined: set[Address] = msgspec.field(default_factory=set)
     own: frozenset[Address] = frozenset()
     followed: frozenset[Address] = frozenset()
     index: int = 0
     seen: int = 0
     is_open: bool = False
     must_close: bool = False
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    change: asyncio.Event = field(default_factory=asyncio.Event)
+    lock: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
+    change: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
 
     @property

@@ -4,8 +4,8 @@ An alarm is on while its cause lasts, or for a while after an event that is publ
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 from msgspec.structs import replace
 
 from pycarp.auth.diagnosis import UNKNOWN_WORDS
@@ -78,15 +78,13 @@ def _command_against(mismatch: Mismatch, host: HostSnapshot, source: object, lin
             return f"pycarp scan {link}   # names the dialects that fit each host"
 
 
-@dataclass(slots=True)
-class _Lasting:
+class _Lasting(msgspec.Struct):
     alarm: Alarm
     until_s: float
 
 
-@dataclass(slots=True)
-class _OfHost:
-    lasting: dict[str, _Lasting] = field(default_factory=dict)
+class _OfHost(msgspec.Struct):
+    lasting: dict[str, _Lasting] = msgspec.field(default_factory=dict)
     conflict_since_s: float | None = None
     answered: tuple[Alarm, ...] = ()
 

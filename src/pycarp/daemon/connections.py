@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
+
+import msgspec
 
 from pycarp.aio.log_records import logger
 from pycarp.daemon.callers import Caller
@@ -37,13 +38,12 @@ _LEAST_PACE_S = 0.01
 T = TypeVar("T")
 
 
-@dataclass(slots=True, eq=False)
-class _Connection:
+class _Connection(msgspec.Struct, eq=False):
     sock: socket.socket
     caller: Caller
     is_answering: bool = False
     is_stream: bool = False
-    received: bytearray = field(default_factory=bytearray)
+    received: bytearray = msgspec.field(default_factory=bytearray)
     task: asyncio.Task[None] | None = None
 
     @property

@@ -13,8 +13,9 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from pycarp.aio.log_records import logger
 from pycarp.daemon.control_messages import EventRecord, EventsEnd, EventsRequest
@@ -37,8 +38,7 @@ ALIVE_EVERY_S = 5.0
 TEXT_MAX = 2000
 
 
-@dataclass(slots=True)
-class _Allowance:
+class _Allowance(msgspec.Struct):
     """How many decisions of a host may still be kept at ``at_s``, and how many were left out since the last one."""
 
     tokens: float

@@ -5,7 +5,8 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pycarp.aio.log_records import logger
 from pycarp.aio.node import Node
@@ -33,13 +34,12 @@ def link_exists(link: str) -> bool:
     return True
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(msgspec.Struct):
     """A host that cannot run yet, why, and since when (``time.monotonic``)."""
 
     config: HostConfig
     cause: str
-    since_s: float = field(default_factory=time.monotonic)
+    since_s: float = msgspec.field(default_factory=time.monotonic)
 
 
 class HostSet:

@@ -7,7 +7,8 @@ learns from its cancellation.
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+
+import msgspec
 
 from pycarp.aio.log_records import explain, logger
 from pycarp.aio.mastership import Mastership, MastershipLost
@@ -62,8 +63,7 @@ class MastershipLoans:
         ]
 
 
-@dataclass(slots=True, eq=False)
-class _Loan:
+class _Loan(msgspec.Struct, eq=False):
     key: HostKey
     command: str
     pid: int

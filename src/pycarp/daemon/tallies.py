@@ -3,7 +3,9 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from pycarp.core.events import AddressesHeld, Event, LoopStalled, StateChange
 from pycarp.core.state import State
@@ -13,11 +15,10 @@ TAKEOVER_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 """Upper bounds of the buckets, in seconds; the last one has no bound."""
 
 
-@dataclass(slots=True)
-class Histogram:
+class Histogram(msgspec.Struct):
     """A histogram: the count of durations in each bucket, not cumulative, and their sum in seconds."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(TAKEOVER_BOUNDS_S) + 1))
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(TAKEOVER_BOUNDS_S) + 1))
     sum_s: float = 0.0
 
     def add(self, seconds: float) -> None:
@@ -26,15 +27,14 @@ class Histogram:
         self.sum_s += seconds
 
 
-@dataclass(slots=True)
-class Tallies:
+class Tallies(msgspec.Struct):
     """Transitions by host, new state and reason; stalls; how long it took from MASTER to holding the addresses."""
 
-    transitions: Counter[tuple[HostKey, State, str]] = field(default_factory=Counter)
+    transitions: Counter[tuple[HostKey, State, str]] = msgspec.field(default_factory=Counter)
     stalls: int = 0
     stalled_s: float = 0.0
-    takeovers: Histogram = field(default_factory=Histogram)
-    _masters_at_ns: dict[HostKey, int] = field(default_factory=dict)
+    takeovers: Histogram = msgspec.field(default_factory=Histogram)
+    _masters_at_ns: dict[HostKey, int] = msgspec.field(default_factory=dict)
     _stalled_at_ns: int = -1
 
     def copy(self, *, present_name: Callable[[str], str] = str) -> "Tallies":

@@ -5,7 +5,6 @@ the penalty has fallen below another, lower one. Source: RFC 2439, sections 4.2 
 """
 
 import math
-from dataclasses import dataclass
 
 import msgspec
 
@@ -53,8 +52,7 @@ class Damping(msgspec.Struct, frozen=True, kw_only=True):
         return float(self.reuse * 2 ** min(self.longest_s / self.half_life_s, 64))
 
 
-@dataclass(slots=True)
-class Damper:
+class Damper(msgspec.Struct):
     """The penalty of one host at ``at_s``, in seconds of any clock, and whether the host is suppressed."""
 
     penalty: float = 0.0

@@ -7,7 +7,7 @@ on the digest; a wrong one stays wrong. The diagnosis of a packet that is not au
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import IPv6Address
 from itertools import chain
 
@@ -42,8 +42,7 @@ class _Pair(msgspec.Struct, frozen=True):
     placeholder_key: Signer
 
 
-@dataclass(slots=True)
-class _Suspect:
+class _Suspect(msgspec.Struct):
     """A datagram of the last input, real and anonymized, and the digest that keeps its diagnosis."""
 
     real: Datagram
@@ -51,14 +50,13 @@ class _Suspect:
     digest: bytes | None = None
 
 
-@dataclass(slots=True)
-class Anonymizer:
+class Anonymizer(msgspec.Struct):
     """The placeholder keys of one recording; ``entropy`` returns 64 random bits."""
 
     entropy: Callable[[], int]
-    _keys: dict[tuple[HostKey, Passphrase], PlaceholderKey] = field(default_factory=dict)
-    _pairs: dict[HostKey, dict[tuple[object, ...], list[_Pair]]] = field(default_factory=dict)
-    _suspects: list[_Suspect] = field(default_factory=list)
+    _keys: dict[tuple[HostKey, Passphrase], PlaceholderKey] = msgspec.field(default_factory=dict)
+    _pairs: dict[HostKey, dict[tuple[object, ...], list[_Pair]]] = msgspec.field(default_factory=dict)
+    _suspects: list[_Suspect] = msgspec.field(default_factory=list)
 
     def checkpoint(self, real: Checkpoint) -> Checkpoint:
         """Return a checkpoint with placeholder keys."""

@@ -4,7 +4,8 @@
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
 from pycarp.core.events import ActuationFailed, Event, StateChange
@@ -25,13 +26,12 @@ Within the bounds 16 entries, and never less than 4: one second of thousands of 
 """
 
 
-@dataclass(slots=True)
-class _Section:
+class _Section(msgspec.Struct):
     """Some entries, and the checkpoint before them; ``most`` is how many there may be."""
 
     checkpoint: PendingCheckpoint
     most: int
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = msgspec.field(default_factory=list)
     size: int = 0
 
 

@@ -7,10 +7,10 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from pycarp.core.flood import PacketFilter
@@ -51,16 +51,15 @@ class Port(Protocol):
         """Close the sockets."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Link:
+class _Link(msgspec.Struct, kw_only=True, eq=False):
     wake: Callable[[], None]
     index: int = 0
-    ports: dict[Family, Port] = field(default_factory=dict)
-    groups: set[Address] = field(default_factory=set)
-    asides: dict[Family, Aside] = field(default_factory=dict)
+    ports: dict[Family, Port] = msgspec.field(default_factory=dict)
+    groups: set[Address] = msgspec.field(default_factory=set)
+    asides: dict[Family, Aside] = msgspec.field(default_factory=dict)
     packet_filter: PacketFilter | None = None
     reads: int = 0
-    present: PresentLink = field(default_factory=PresentLink)
+    present: PresentLink = msgspec.field(default_factory=PresentLink)
 
 
 def _why(exc: OSError) -> str:
