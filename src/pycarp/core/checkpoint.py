@@ -53,6 +53,10 @@ class PendingCheckpoint:
     def __len__(self) -> int:
         return len(self._hosts)
 
+    def capture_rest(self) -> None:
+        """Capture the hosts that are left: from then on another thread may complete the checkpoint."""
+        self._hosts.take_rest()
+
     def complete(self) -> Checkpoint:
         """Return the checkpoint; captures the hosts that are left."""
         return replace(self._rest, hosts=self._hosts.hosts())

@@ -200,9 +200,13 @@ class HostCapture:
         for key in list(islice(self._left, count)):
             self.take(key)
 
+    def take_rest(self) -> None:
+        """Capture the hosts that are left."""
+        self.take_some(len(self._left))
+
     def hosts(self) -> tuple[HostEntryCheckpoint, ...]:
         """Capture the hosts that are left, and return all in the order in which they were added."""
-        self.take_some(len(self._left))
+        self.take_rest()
         return tuple(each.complete() for each in self._hosts.values() if each is not None)
 
 

@@ -19,7 +19,7 @@ import msgspec
 from pycarp import __version__
 from pycarp.aio.log_records import logger
 from pycarp.aio.record_file import wall_ns_of
-from pycarp.core.checkpoint import Checkpoint
+from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
 from pycarp.core.events import DemotionChange, Event, StateChange
 from pycarp.core.state import Reason
 from pycarp.daemon.control_messages import FlightEnd, FlightLines, FlightRequest
@@ -136,7 +136,7 @@ class FlightRecorder:
             await self._dump(what)
 
     async def _dump(self, what: str) -> None:
-        kept = self.ring.kept()
+        kept = self.ring.captured()
         if kept is None:
             return
         try:
@@ -208,11 +208,11 @@ class _Pace:
         return secrets.randbits(64)
 
 
-def _write(folder: Path, checkpoint: Checkpoint, entries: list[Entry], pace: _Pace) -> Dump:
+def _write(folder: Path, checkpoint: PendingCheckpoint, entries: list[Entry], pace: _Pace) -> Dump:
     """Write a dump, and remove the oldest ones; raises _TooLateError."""
     state_folder.make(folder)
     path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{_newest(folder) + 1}.jsonl"
-    writer = Writer(checkpoint, entropy=pace.entropy)
+    writer = Writer(checkpoint.complete(), entropy=pace.entropy)
     with safe_files.folder_of(path) as opened:
         descriptor = safe_files.create(path, opened)
     try:

@@ -77,11 +77,16 @@ class Ring:
 
     def kept(self) -> tuple[Checkpoint, list[Entry]] | None:
         """Return the oldest checkpoint and every entry since; None before the first."""
+        found = self.captured()
+        return None if found is None else (found[0].complete(), found[1])
+
+    def captured(self) -> tuple[PendingCheckpoint, list[Entry]] | None:
+        """Return what ``kept`` does; another thread may complete the checkpoint, which takes long with many hosts."""
         if not self._sections or not self._sections[0].entries:
             return None
-        return self._sections[0].checkpoint.complete(), [
-            entry for section in self._sections for entry in section.entries
-        ]
+        checkpoint = self._sections[0].checkpoint
+        checkpoint.capture_rest()
+        return checkpoint, [entry for section in self._sections for entry in section.entries]
 
     def section_at(self, at_ns: int) -> tuple[Checkpoint, list[Entry]] | None:
         """Return the last checkpoint before an instant and every entry from there to it; None if none is kept."""

@@ -1,5 +1,6 @@
 """Reads links from the Linux kernel, and reports which of them changed."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -107,7 +108,7 @@ async def changed_links(is_watched: Callable[[int, str], bool] = _any) -> AsyncI
     async for message in news(is_relevant):
         if message is None:
             # The socket is bound, so every later change brings a message.
-            names = dict(socket.if_nameindex())
+            names = await asyncio.to_thread(_names)
             yield None
         elif message.kind in (NEW_LINK, DELETED_LINK):
             index, name, _flags = link_head(message)
@@ -118,6 +119,16 @@ async def changed_links(is_watched: Callable[[int, str], bool] = _any) -> AsyncI
                 yield before
         else:
             yield _name_of(address_index(message))
+
+
+def _names() -> dict[int, str]:
+    """Return the names of all links by index; it blocks while the kernel changes links in bulk.
+
+    Not by ``socket.if_nameindex``, which keeps the interpreter's lock meanwhile: half a second with thousands of links.
+    """
+    with RouteSocket() as route:
+        heads = map(link_head, route.read(link_requests.reading_all()))
+        return {head.link_index: head.name for head in heads}
 
 
 def _name_of(index: int) -> str | None:
