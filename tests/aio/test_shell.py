@@ -187,6 +187,20 @@ async def test_a_wake_reads_no_more_than_a_batch() -> None:
 
 
 @in_virtual_time
+async def test_forty_links_that_wake_it_in_one_turn_read_one_full_batch_and_the_next_one_later() -> None:
+    bench = Bench()
+    bench.begin()
+    bench.transport.waiting.extend(received(peer().outgoing()) for _ in range(3 * READ_BATCH))
+    for _ in range(40):
+        bench.shell.wake()
+    left = len(bench.transport.waiting)
+    await let_others_run()
+
+    assert left == 2 * READ_BATCH
+    assert not bench.transport.waiting
+
+
+@in_virtual_time
 async def test_a_backup_that_hears_nobody_is_master_after_three_intervals() -> None:
     bench = Bench()
     bench.begin()

@@ -227,7 +227,7 @@ class Node:
         """Read the advertisements that have arrived, also those that may wait, so that a snapshot has them."""
         self._check_thread()
         if self._shell is not None:
-            self._shell.wake()
+            self._shell.catch_up()
 
     def statistics(self) -> Statistics:
         """Return the counters of the whole node, as in its snapshot, at a cost that does not grow with its hosts."""

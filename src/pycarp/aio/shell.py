@@ -129,7 +129,7 @@ class Shell:
         self._aside = transport if isinstance(transport, SettingAside) else None
         self._runtime = Runtime(engine, self, pace=pace, afterwards=self._set_aside if self._aside else None)
         self.submit: Callable[[Input], None] = self._runtime.submit
-        self.wake = self._runtime.wake
+        self._has_read_enough = False
         self.can_send = self._runtime.can_send
         self.stop = self._runtime.stop
 
@@ -211,6 +211,20 @@ class Shell:
         """Set the packet filter of a link, None for none."""
         assert self._filtering is not None
         self._filtering.set_packet_filter(link, packet_filter)
+
+    def wake(self) -> None:
+        """Read what has arrived, at most one batch in a turn of the loop: each of forty links may call this in one."""
+        if not self._has_read_enough and self._runtime.wake():
+            self._has_read_enough = True
+            self._loop.call_soon(self._go_on_reading, context=self._context.copy())
+
+    def _go_on_reading(self) -> None:
+        self._has_read_enough = False
+        self.wake()
+
+    def catch_up(self) -> None:
+        """Read what has arrived at once."""
+        self._runtime.wake()
 
     def _set_aside(self) -> None:
         """Pass the transport the advertisements that may wait, where these have changed."""

@@ -117,11 +117,11 @@ class Runtime:
         if not self._is_draining:
             self._drain(DRAIN_BUDGET)
 
-    def wake(self) -> None:
-        """Read the datagrams that have arrived."""
+    def wake(self) -> bool:
+        """Read datagrams that have arrived, and return whether more of them may wait."""
         # First, because what is read may postpone the deadline that has passed.
         self._look_for_stall(self._ports.now_ns())
-        self._read(READ_BATCH)
+        return self._read(READ_BATCH) >= READ_BATCH
 
     def timer_fired(self) -> None:
         """Handle what is due: read the waiting datagrams, pass the time to the engine, then to the reconcilers."""
