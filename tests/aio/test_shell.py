@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pycarp.actuators import NullActuator
-from pycarp.aio.shell import Observers, Shell
+from pycarp.aio.shell import READING_S, Observers, Shell
 from pycarp.core.effects import Step
 from pycarp.core.engine import Engine
 from pycarp.core.events import DemotionChange, Event, StateChange
@@ -44,10 +44,13 @@ class WatchedEngine(Engine):
         self.inputs: list[Input] = []
         self.depth = 0
         self.breaks_on: type[Input] | None = None
+        self.takes_s = 0.0
 
     def handle(self, event: Input, now_ns: int) -> Step:
         """Handle an input, and assert that no other one is being handled."""
         self.inputs.append(event)
+        if self.takes_s:
+            stall(self.takes_s)
         if self.breaks_on is not None and isinstance(event, self.breaks_on):
             raise ZeroDivisionError("a bug of ours")
         assert self.depth == 0
@@ -187,17 +190,19 @@ async def test_a_wake_reads_no_more_than_a_batch() -> None:
 
 
 @in_virtual_time
-async def test_forty_links_that_wake_it_in_one_turn_read_one_full_batch_and_the_next_one_later() -> None:
+async def test_forty_links_that_wake_it_in_one_turn_are_read_for_a_while_and_the_rest_later() -> None:
     bench = Bench()
     bench.begin()
-    bench.transport.waiting.extend(received(peer().outgoing()) for _ in range(3 * READ_BATCH))
+    bench.transport.waiting.extend(received(peer().outgoing()) for _ in range(5 * READ_BATCH))
+    bench.engine.takes_s = READING_S / 2
     for _ in range(40):
         bench.shell.wake()
-    left = len(bench.transport.waiting)
+    left, was_behind = len(bench.transport.waiting), bench.shell.is_behind
     await let_others_run()
 
-    assert left == 2 * READ_BATCH
+    assert (left, was_behind) == (3 * READ_BATCH, True)
     assert not bench.transport.waiting
+    assert not bench.shell.is_behind
 
 
 @in_virtual_time

@@ -238,6 +238,11 @@ class Node:
         """By when this node looks at its timers, in ns of the loop's time; None if none runs."""
         return self._engine.deadline_ns
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to read or to do than there is time for; more hosts had better be added later."""
+        return self._shell is not None and self._shell.is_behind
+
     async def add(self, config: HostConfig) -> VirtualHost:
         """Add a virtual host; it is in BACKUP when this returns, or in INIT while its link is down.
 

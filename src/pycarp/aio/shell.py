@@ -29,6 +29,9 @@ from pycarp.vocabulary import NS_PER_S, HostKey, InterfaceAddress, Outgoing
 
 ATTEMPT_TIMEOUT_S = 15.0
 
+READING_S = 0.03
+"""For so long datagrams are read in a turn of the loop, and one batch more."""
+
 _LAST_RETRY_S = 1.0
 """Seconds between two attempts of a failed node to drop its addresses."""
 
@@ -129,7 +132,8 @@ class Shell:
         self._aside = transport if isinstance(transport, SettingAside) else None
         self._runtime = Runtime(engine, self, pace=pace, afterwards=self._set_aside if self._aside else None)
         self.submit: Callable[[Input], None] = self._runtime.submit
-        self._has_read_enough = False
+        self._reads_on = self._is_behind = False
+        self._read_s = 0.0
         self.can_send = self._runtime.can_send
         self.stop = self._runtime.stop
 
@@ -213,14 +217,26 @@ class Shell:
         self._filtering.set_packet_filter(link, packet_filter)
 
     def wake(self) -> None:
-        """Read what has arrived, at most one batch in a turn of the loop: each of forty links may call this in one."""
-        if not self._has_read_enough and self._runtime.wake():
-            self._has_read_enough = True
-            self._loop.call_soon(self._go_on_reading, context=self._context.copy())
+        """Read what has arrived, only for a while in each turn of the loop: forty links may call this in one."""
+        if self._is_behind:
+            return
+        began_s = self._loop.time()
+        if not self._runtime.wake():
+            return
+        if not self._reads_on:
+            self._reads_on, self._read_s = True, 0.0
+            self._loop.call_soon(self._read_on, context=self._context.copy())
+        self._read_s += self._loop.time() - began_s
+        self._is_behind = self._read_s >= READING_S
 
-    def _go_on_reading(self) -> None:
-        self._has_read_enough = False
+    def _read_on(self) -> None:
+        self._reads_on = self._is_behind = False
         self.wake()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more arrives than one turn of the loop has time for, or the engine's deadline has passed."""
+        return self._is_behind or self._runtime.is_late
 
     def catch_up(self) -> None:
         """Read what has arrived at once."""

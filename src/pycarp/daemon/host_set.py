@@ -24,6 +24,9 @@ LOOK_EVERY_S = 0.25
 _AT_ONCE = 128
 """How many hosts are added at once: enough for two calls of the actuator's thread, one running and one waiting."""
 
+_PAUSE_S, _PAUSES_MOST = 0.02, 50
+"""A host that is added waits for a second at most while the node is behind with those that run."""
+
 
 def link_exists(link: str) -> bool:
     """Return whether a network device of this name exists."""
@@ -158,6 +161,7 @@ class HostSet:
             for config in left:
                 if errors or stop.is_set():
                     return
+                await self._until_in_time()
                 try:
                     await self.add(config)
                 except BaseException as exc:
@@ -167,6 +171,13 @@ class HostSet:
         await asyncio.gather(*(add_some() for _ in range(_AT_ONCE)), return_exceptions=True)
         if errors:
             raise errors[0]
+
+    async def _until_in_time(self) -> None:
+        """Wait, for a while at most, until the hosts that run are heard and served in time."""
+        for _ in range(_PAUSES_MOST):
+            if not self._node.is_behind:
+                return
+            await asyncio.sleep(_PAUSE_S)
 
     async def _start(self, config: HostConfig) -> None:
         host = await self._node.add(config)

@@ -60,6 +60,9 @@ CONTINUED_AT_ONCE = 64
 STALL_NS = NS_PER_S // 4
 """A timer that is later than this is reported as a stall: a quarter of the shortest whole-second interval."""
 
+LATE_NS = NS_PER_S // 20
+"""From so late on there should be no further work."""
+
 WORTH_ARMING_NS = NS_PER_S // 20
 """A timer that would fire too early by more than this is set again, because a needless wake-up costs more."""
 
@@ -181,6 +184,11 @@ class Runtime:
         """The addresses that may be held, by host; without the hosts that can hold none."""
         held = {key: reconciler.may_hold for key, reconciler in self._reconcilers.items()}
         return {key: addresses for key, addresses in held.items() if addresses}
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the engine's deadline passed a while ago."""
+        return self._deadline_ns is not None and self._ports.now_ns() - self._deadline_ns > LATE_NS
 
     # The end
 
