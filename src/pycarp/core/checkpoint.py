@@ -10,12 +10,14 @@ changes, or with one of the next steps (``PendingCheckpoint``): the event loop n
 A checkpoint contains passphrases, as settings do. Remove them before writing it anywhere.
 """
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec.structs import replace
 
 from pycarp.core.demotion import Scope
 from pycarp.core.flood import FloodDetector, PacketFilter
-from pycarp.core.host_table import HostCapture, HostEntryCheckpoint
+from pycarp.core.host_table import HostCapture, HostEntryCheckpoint, without_rest
 from pycarp.core.restriction import Restriction
 from pycarp.core.settings import Settings
 from pycarp.core.statistics import LinkStatistics
@@ -57,6 +59,6 @@ class PendingCheckpoint:
         """Capture the hosts that are left: from then on another thread may complete the checkpoint."""
         self._hosts.take_rest()
 
-    def complete(self) -> Checkpoint:
-        """Return the checkpoint; captures the hosts that are left."""
-        return replace(self._rest, hosts=self._hosts.hosts())
+    def complete(self, rest: Callable[[], object] = without_rest) -> Checkpoint:
+        """Return the checkpoint; captures the hosts that are left. ``rest`` is called after each host."""
+        return replace(self._rest, hosts=self._hosts.hosts(rest))

@@ -37,7 +37,7 @@ from pycarp.core.flood import FloodCounts, FloodDetector, PacketFilter
 from pycarp.core.host import reactions
 from pycarp.core.host.context import Context, Outbox
 from pycarp.core.host_config import HostConfig
-from pycarp.core.host_table import REMEMBERED_MAX, HostEntry, HostTable
+from pycarp.core.host_table import REMEMBERED_MAX, HostEntry, HostTable, without_rest
 from pycarp.core.inputs import (
     Action,
     ActuationReported,
@@ -174,14 +174,23 @@ class Engine:
 
     @classmethod
     def from_checkpoint(
-        cls, checkpoint: Checkpoint, *, entropy: Callable[[], int], diagnose_peer: DiagnosePeer = diagnose_peer
+        cls,
+        checkpoint: Checkpoint,
+        *,
+        entropy: Callable[[], int],
+        diagnose_peer: DiagnosePeer = diagnose_peer,
+        rest: Callable[[], object] = without_rest,
     ) -> "Engine":
-        """Return an engine that continues from a checkpoint and returns the same steps as the engine that made it."""
+        """Return an engine that continues from a checkpoint and returns the same steps as the engine that made it.
+
+        ``rest`` is called after each host is made.
+        """
         made = cls(
             entropy=entropy, settings=checkpoint.settings, diagnose_peer=diagnose_peer, slot_ns=checkpoint.slot_ns
         )
         for each in checkpoint.hosts:
             made._hosts.add(HostEntry.from_checkpoint(each, entropy, slot_ns=checkpoint.slot_ns))
+            rest()
         for facts in checkpoint.links:
             made._store_link(facts)
         made._ledger = DemotionLedger(checkpoint.demotion, checkpoint.last_causes)

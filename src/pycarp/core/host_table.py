@@ -24,6 +24,10 @@ REMEMBERED_MAX = 16
 """Sources for which a host remembers a finding or a warning, at most; forged ones must not fill the memory."""
 
 
+def without_rest() -> None:
+    """Do nothing between two hosts of a checkpoint."""
+
+
 @dataclass(slots=True)
 class Rejections:
     """Advertisements for a host that were not authentic: how many, and the finding about each source."""
@@ -204,10 +208,18 @@ class HostCapture:
         """Capture the hosts that are left."""
         self.take_some(len(self._left))
 
-    def hosts(self) -> tuple[HostEntryCheckpoint, ...]:
-        """Capture the hosts that are left, and return all in the order in which they were added."""
-        self.take_rest()
-        return tuple(each.complete() for each in self._hosts.values() if each is not None)
+    def hosts(self, rest: Callable[[], object] = without_rest) -> tuple[HostEntryCheckpoint, ...]:
+        """Capture the hosts that are left, and return all in the order in which they were added.
+
+        ``rest`` is called after each of them.
+        """
+        found = []
+        for key in self._hosts:
+            self.take(key)
+            if (one := self._hosts[key]) is not None:
+                found.append(one.complete())
+            rest()
+        return tuple(found)
 
 
 class HostTable:

@@ -212,7 +212,7 @@ def _write(folder: Path, checkpoint: PendingCheckpoint, entries: list[Entry], pa
     """Write a dump, and remove the oldest ones; raises _TooLateError."""
     state_folder.make(folder)
     path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{_newest(folder) + 1}.jsonl"
-    writer = Writer(checkpoint.complete(), entropy=pace.entropy)
+    writer = Writer(checkpoint.complete(pace.rest), entropy=pace.entropy, rest=pace.rest)
     with safe_files.folder_of(path) as opened:
         descriptor = safe_files.create(path, opened)
     try:
@@ -228,7 +228,7 @@ def _write(folder: Path, checkpoint: PendingCheckpoint, entries: list[Entry], pa
 
 def _lines(checkpoint: Checkpoint, entries: list[Entry], pace: _Pace) -> Iterator[bytes]:
     """Yield the lines of a recording, in a thread."""
-    return _lines_by(Writer(checkpoint, entropy=pace.entropy), entries, pace)
+    return _lines_by(Writer(checkpoint, entropy=pace.entropy, rest=pace.rest), entries, pace)
 
 
 def _lines_by(writer: Writer, entries: list[Entry], pace: _Pace) -> Iterator[bytes]:

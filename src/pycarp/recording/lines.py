@@ -13,7 +13,7 @@ engine raised an exception. If the writer could not reproduce a step, the line h
 of names or forms; a field that is left out in most lines may be added.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -22,9 +22,17 @@ import msgspec
 
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Step
+from pycarp.core.host_table import without_rest
 from pycarp.core.inputs import Input
 from pycarp.errors import CarpError, RecordingError, RecordingFileError
-from pycarp.recording.values import pack_checkpoint, pack_effects, pack_input, unpack_checkpoint, unpack_input
+from pycarp.recording.values import (
+    pack_checkpoint,
+    pack_effects,
+    pack_host,
+    pack_input,
+    unpack_checkpoint,
+    unpack_input,
+)
 
 FORMAT = 3
 T = TypeVar("T")
@@ -88,9 +96,14 @@ def head_of(*, version: str, at_ns: int, wall_ns: int) -> bytes:
     return _line(Head(pycarp_recording=FORMAT, pycarp=version, began=began, at=at_ns))
 
 
-def checkpoint_line(checkpoint: Checkpoint) -> bytes:
-    """Return the second line."""
-    return _line(_Beginning(pack_checkpoint(checkpoint)))
+def checkpoint_line(checkpoint: Checkpoint, rest: Callable[[], object] = without_rest) -> bytes:
+    """Return the second line; ``rest`` is called after each host is written."""
+    hosts = []
+    for each in checkpoint.hosts:
+        hosts.append(msgspec.Raw(msgspec.json.encode(pack_host(each))))
+        rest()
+    packed = pack_checkpoint(msgspec.structs.replace(checkpoint, hosts=()))
+    return _line(_Beginning(packed | {"hosts": hosts} if hosts else packed))
 
 
 def step_line(at_ns: int, event: Input, drawn: Iterable[int], result: StepResult, unlike: str = "") -> bytes:

@@ -22,6 +22,7 @@ from pycarp.auth.key import Passphrase
 from pycarp.core import events
 from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Effect
+from pycarp.core.host_table import HostEntryCheckpoint
 from pycarp.core.inputs import Input
 from pycarp.dialects import Dialect
 from pycarp.recording.placeholder_key import PlaceholderKey, text_of
@@ -59,6 +60,11 @@ def pack_effects(effects: tuple[Effect, ...]) -> Any:
 def pack_checkpoint(checkpoint: Checkpoint) -> Any:
     """Return a checkpoint as JSON values."""
     return _form(Checkpoint).pack(checkpoint)
+
+
+def pack_host(entry: HostEntryCheckpoint) -> Any:
+    """Return one of the hosts of a checkpoint as JSON values."""
+    return _form(HostEntryCheckpoint).pack(entry)
 
 
 def unpack_checkpoint(packed: Any) -> Checkpoint:

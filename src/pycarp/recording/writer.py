@@ -17,6 +17,7 @@ from pycarp.core.checkpoint import Checkpoint
 from pycarp.core.effects import Effect, HoldAddresses, Publish, SetPacketFilter, Step, Transmit
 from pycarp.core.engine import Engine
 from pycarp.core.events import AdvertisementRejected, SettingsChange, StateChange
+from pycarp.core.host_table import without_rest
 from pycarp.core.statistics import DropReason
 from pycarp.recording.anonymizer import Anonymizer
 from pycarp.recording.lines import checkpoint_line, head_of, result_of, step_line
@@ -31,21 +32,29 @@ _SUMMED = slice(6, 8)
 class Writer:
     """Makes the lines of a recording from a checkpoint on.
 
-    ``entropy`` returns 64 random bits, for the throw-away keys.
+    ``entropy`` returns 64 random bits, for the throw-away keys. ``rest`` is called after each host of the checkpoint is
+    made, and written.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, entropy: Callable[[], int]) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, entropy: Callable[[], int], rest: Callable[[], object] = without_rest
+    ) -> None:
         self._anonymizer = Anonymizer(entropy)
         self._draws = RecordedEntropy()
         self.unlike = 0
         """How many lines are not what the engine did."""
         self._double = Engine.from_checkpoint(
-            self._anonymizer.checkpoint(checkpoint), entropy=self._draws, diagnose_peer=self._anonymizer.diagnose_peer
+            self._anonymizer.checkpoint(checkpoint),
+            entropy=self._draws,
+            diagnose_peer=self._anonymizer.diagnose_peer,
+            rest=rest,
         )
+        self._rest = rest
 
     def opening(self, *, version: str, at_ns: int, wall_ns: int) -> bytes:
         """Return the first two lines of a file; ``wall_ns`` is the wall-clock time at ``at_ns``, since 1970."""
-        return head_of(version=version, at_ns=at_ns, wall_ns=wall_ns) + checkpoint_line(self._double.checkpoint())
+        checkpoint = self._double.begin_checkpoint().complete(self._rest)
+        return head_of(version=version, at_ns=at_ns, wall_ns=wall_ns) + checkpoint_line(checkpoint, self._rest)
 
     def line(self, entry: Entry) -> bytes:
         """Return the line of the next entry; it says so if the engine takes another step the second time."""
