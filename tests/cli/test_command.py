@@ -215,7 +215,7 @@ def test_too_few_open_files_are_refused_before_anything_is_touched(tmp_path: Pat
     done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
-    assert done.stderr == "pycarp: 40 virtual hosts need 88 open files and may have 64: raise 'ulimit -n'\n"
+    assert done.stderr == "pycarp: 40 virtual hosts need 89 open files and may have 64: raise 'ulimit -n'\n"
     assert not (tmp_path / "state").exists()
 
 
