@@ -1,9 +1,9 @@
 """The fields of a log record beside its text: host, vhid, interface, state, reason, peer, epoch."""
 
-import contextlib
 import contextvars
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 
 from pycarp.core.events import (
@@ -25,14 +25,24 @@ _current: contextvars.ContextVar[Fields] = contextvars.ContextVar("pycarp_log_fi
 _ATTRIBUTE = "carp_fields"
 
 
-@contextlib.contextmanager
-def about(fields: Fields) -> Iterator[None]:
+class _About:
+    """A context manager; of a class of its own, because each of thousands of hosts enters several at its start."""
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._fields)
+
+    def __exit__(self, *_exception: object) -> None:
+        _current.reset(self._token)
+
+
+def about(fields: Fields) -> AbstractContextManager[None]:
     """Add these fields to every record that is made within the context."""
-    token = _current.set(fields)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return _About(fields)
 
 
 def attach(record: logging.LogRecord) -> None:
