@@ -38,6 +38,9 @@ how often to query while something is wrong; in seconds.
 AT_ONCE = 16
 """How many hosts of a link one query covers; with more hosts each has its turn less often."""
 
+_JUDGED_AT_ONCE, _JUDGED_EVERY_S = 32, 0.02
+"""How many hosts of a link are judged in one turn of the loop, because forty links may be at once."""
+
 Find = Callable[[str, Collection[Address]], Awaitable[Answers]]
 Tell = Callable[[HostKey, Sequence[Alarm]], None]
 
@@ -91,17 +94,19 @@ class ConflictWatch:
                 self._waiting.clear()
                 for link, hosts in by_link.items():
                     group.create_task(self._look(link, hosts))
+                    # One in each turn of the loop: to open its sockets and to ask takes milliseconds.
+                    await asyncio.sleep(0)
 
     async def _look(self, link: str, hosts: list[VirtualHost]) -> None:
         found = await self._answers_of(link, hosts)
         async with asyncio.TaskGroup() as group:
-            for host, of_host in found.items():
+            for number, (host, of_host) in enumerate(found.items()):
                 if of_host:
-                    group.create_task(self._judge(host, of_host))
+                    group.create_task(self._judge(host, of_host, later_s=number // _JUDGED_AT_ONCE * _JUDGED_EVERY_S))
 
-    async def _judge(self, host: VirtualHost, found: Answers) -> None:
+    async def _judge(self, host: VirtualHost, found: Answers, *, later_s: float) -> None:
         """Warn of answers that no CARP peer explains; a MASTER that exists has been heard by then."""
-        await asyncio.sleep(host.config.master_down_ns / NS_PER_S + MARGIN_S)
+        await asyncio.sleep(host.config.master_down_ns / NS_PER_S + MARGIN_S + later_s)
         # The host may have become MASTER meanwhile, but who answered did so while it was none.
         if alarms := await self._alarms(host, found, was_master=False):
             self._report(host, alarms)
