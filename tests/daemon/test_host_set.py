@@ -8,7 +8,7 @@ import pytest
 
 from pycarp.aio.node import Node
 from pycarp.core.host_config import HostConfig
-from pycarp.daemon.host_set import HostSet
+from pycarp.daemon.host_set import PAUSE_S, HostSet
 from pycarp.errors import ActuatorError
 from pycarp.monitors import StaticMonitor
 from pycarp.system.recovery.host_locks import HostLocks
@@ -88,3 +88,34 @@ async def test_after_a_stop_no_more_hosts_are_begun() -> None:
         await hosts.add_all(MANY, actuator.fifth)
 
         assert 5 <= len(hosts.running) < len(MANY)
+
+
+class _Late(Node):
+    """A node that is behind with its hosts for so many looks."""
+
+    looks = 3
+
+    @property
+    def is_behind(self) -> bool:
+        self.looks -= 1
+        return self.looks >= 0
+
+
+async def test_a_host_is_added_when_the_node_is_in_time_again_or_after_a_while() -> None:
+    actuator = _Busy()
+    facts = [LinkFacts(name=link, is_up=True) for link in LINKS]
+    node = _Late(transport=MemoryBus().port("a"), actuator=actuator, monitor=StaticMonitor(facts))
+    locks = HostLocks()
+    hosts = HostSet(
+        node, locks, on_event=lambda _event, _host: None, on_added=lambda _host: None, exists=lambda _link: True
+    )
+    began_s = asyncio.get_running_loop().time()
+    try:
+        async with node:
+            await hosts.add_all(MANY[:1], asyncio.Event())
+            waited_s = asyncio.get_running_loop().time() - began_s
+    finally:
+        locks.close()
+
+    assert waited_s >= 3 * PAUSE_S
+    assert node.looks == -1

@@ -24,7 +24,7 @@ LOOK_EVERY_S = 0.25
 _AT_ONCE = 128
 """How many hosts are added at once: enough for two calls of the actuator's thread, one running and one waiting."""
 
-_PAUSE_S, _PAUSES_MOST = 0.02, 50
+PAUSE_S, PAUSES_MOST = 0.02, 50
 """A host that is added waits for a second at most while the node is behind with those that run."""
 
 
@@ -174,10 +174,10 @@ class HostSet:
 
     async def _until_in_time(self) -> None:
         """Wait, for a while at most, until the hosts that run are heard and served in time."""
-        for _ in range(_PAUSES_MOST):
+        for _ in range(PAUSES_MOST):
             if not self._node.is_behind:
                 return
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
 
     async def _start(self, config: HostConfig) -> None:
         host = await self._node.add(config)
