@@ -9,7 +9,7 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,8 @@ from pycarp.core.state import Reason
 from pycarp.daemon.control_messages import FlightEnd, FlightLines, FlightRequest
 from pycarp.daemon.streams import Send, Stream
 from pycarp.errors import CarpError
-from pycarp.recording import Entry, Ring, Writer, triggers_dump
+from pycarp.recording import Ring, Writer, triggers_dump
+from pycarp.recording.packed_entry import KeptEntry
 from pycarp.system.files import safe_files
 from pycarp.system.recovery import state_folder
 from pycarp.vocabulary import NS_PER_S, HostKey
@@ -208,7 +209,7 @@ class _Pace:
         return secrets.randbits(64)
 
 
-def _write(folder: Path, checkpoint: PendingCheckpoint, entries: list[Entry], pace: _Pace) -> Dump:
+def _write(folder: Path, checkpoint: PendingCheckpoint, entries: Sequence[KeptEntry], pace: _Pace) -> Dump:
     """Write a dump, and remove the oldest ones; raises _TooLateError."""
     state_folder.make(folder)
     path = folder / f"flight-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}-{_newest(folder) + 1}.jsonl"
@@ -226,16 +227,16 @@ def _write(folder: Path, checkpoint: PendingCheckpoint, entries: list[Entry], pa
     return Dump(path, len(entries), writer.unlike)
 
 
-def _lines(checkpoint: Checkpoint, entries: list[Entry], pace: _Pace) -> Iterator[bytes]:
+def _lines(checkpoint: Checkpoint, entries: Sequence[KeptEntry], pace: _Pace) -> Iterator[bytes]:
     """Yield the lines of a recording, in a thread."""
     return _lines_by(Writer(checkpoint, entropy=pace.entropy, rest=pace.rest), entries, pace)
 
 
-def _lines_by(writer: Writer, entries: list[Entry], pace: _Pace) -> Iterator[bytes]:
+def _lines_by(writer: Writer, entries: Sequence[KeptEntry], pace: _Pace) -> Iterator[bytes]:
     began_ns = entries[0].at_ns
     yield writer.opening(version=__version__, at_ns=began_ns, wall_ns=wall_ns_of(began_ns))
     for entry in entries:
-        yield writer.line(entry)
+        yield writer.line(entry.unpacked())
         pace.rest()
 
 

@@ -46,6 +46,10 @@ class Entry(NamedTuple):
             return self
         return Entry(self.at_ns, self.event, self.drawn, Step((), step.deadline_ns), routine=len(step.effects))
 
+    def unpacked(self) -> "Entry":
+        """Return the entry itself."""
+        return self
+
     @property
     def size(self) -> int:
         """The share of a bound that the entry takes: one for each of its datagrams."""

@@ -10,6 +10,7 @@ import msgspec
 from pycarp.core.checkpoint import Checkpoint, PendingCheckpoint
 from pycarp.core.events import ActuationFailed, Event, StateChange
 from pycarp.core.state import Reason
+from pycarp.recording.packed_entry import KeptEntry, packed
 from pycarp.recording.recorder import Entry
 from pycarp.vocabulary import NS_PER_S
 
@@ -31,7 +32,7 @@ class _Section(msgspec.Struct):
 
     checkpoint: PendingCheckpoint
     most: int
-    entries: list[Entry] = msgspec.field(default_factory=list)
+    entries: list[KeptEntry] = msgspec.field(default_factory=list)
     size: int = 0
 
 
@@ -67,7 +68,7 @@ class Ring:
     def take(self, entry: Entry) -> None:
         """Add an entry to the present section."""
         section = self._sections[-1]
-        section.entries.append(entry.brief())
+        section.entries.append(packed(entry.brief()))
         section.size += entry.size
 
     @property
@@ -78,10 +79,10 @@ class Ring:
     def kept(self) -> tuple[Checkpoint, list[Entry]] | None:
         """Return the oldest checkpoint and every entry since; None before the first."""
         found = self.captured()
-        return None if found is None else (found[0].complete(), found[1])
+        return None if found is None else (found[0].complete(), [each.unpacked() for each in found[1]])
 
-    def captured(self) -> tuple[PendingCheckpoint, list[Entry]] | None:
-        """Return what ``kept`` does; another thread may complete the checkpoint, which takes long with many hosts."""
+    def captured(self) -> tuple[PendingCheckpoint, list[KeptEntry]] | None:
+        """Return what ``kept`` does; another thread may complete it, which takes long with many hosts."""
         if not self._sections or not self._sections[0].entries:
             return None
         checkpoint = self._sections[0].checkpoint
@@ -94,7 +95,7 @@ class Ring:
         if not before:
             return None
         section = before[-1]
-        return section.checkpoint.complete(), [entry for entry in section.entries if entry.at_ns <= at_ns]
+        return section.checkpoint.complete(), [each.unpacked() for each in section.entries if each.at_ns <= at_ns]
 
 
 _REASONS = frozenset(
