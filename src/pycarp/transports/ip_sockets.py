@@ -25,6 +25,7 @@ _SO_RCVBUFFORCE = 33
 
 _AF = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 _IPV6_AUTOFLOWLABEL = 70
+_IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29
 _ANCILLARY_LENGTH = 256
 _PACKET_INFO = struct.Struct("16sI")
 _INT = struct.Struct("i")
@@ -44,6 +45,7 @@ def sending_socket(family: Family) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         else:
             _prepare_ipv6(sock)
+        _receive_for_all(sock, family, is_on=False)
     except OSError:
         sock.close()
         raise
@@ -58,12 +60,28 @@ def receiving_socket(family: Family, link: str, index: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
         if family is Family.IPV4:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _ipv4_request(index, ANY_ADDRESS[family]))
+        _receive_for_all(sock, family, is_on=True)
         # Detached last, so that no packet of another link is ever queued.
         socket_filter.detach(sock)
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _receive_for_all(sock: socket.socket, family: Family, *, is_on: bool) -> None:
+    """Let a socket receive for groups that another socket of this machine has joined, or only for its own.
+
+    Otherwise the kernel copies each advertisement for the socket of every link, only to drop the copy there: with forty
+    links an eighth of what it takes to receive.
+    """
+    level, option = {
+        Family.IPV4: (socket.IPPROTO_IP, _IP_MULTICAST_ALL),
+        Family.IPV6: (socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL),
+    }[family]
+    # Kernels before 4.20 do not know it for IPv6.
+    with contextlib.suppress(OSError):
+        sock.setsockopt(level, option, int(is_on))
 
 
 def enlarge_queue(sock: socket.socket) -> None:
