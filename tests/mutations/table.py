@@ -38,8 +38,8 @@ MUTATIONS = (
     Mutation(
         "timers expire before packets are read",
         "runtime/runtime.py",
-        "            self._read(READ_BEFORE_EXPIRY)\n",
-        "",
+        "            has_unread = self._reads_on(self._read(READ_BEFORE_EXPIRY))\n",
+        "            has_unread = False\n",
     ),
     Mutation(
         "addresses are not dropped on leaving",
