@@ -396,7 +396,7 @@ class Node:
         return next((runtime for runtime, handle in self._handles.items() if handle is host), None)
 
     def _remove(self, runtime: HostRuntime, host: VirtualHost) -> Coroutine[Any, Any, None]:
-        """Tell a host to leave, at once, and return what awaits its end."""
+        """Remove a host from the engine at once, and return what awaits its end."""
         self._unconfirmed.add(host)
         deadline_s = _now_s() + self._close_timeout_s
         if self._leave_by_s is not None:
@@ -486,7 +486,7 @@ class Node:
             *(others[start : start + _OTHERS_AT_ONCE] for start in range(0, len(others), _OTHERS_AT_ONCE)),
         ):
             if all(runtime.has_departed for runtime, _host in masters):
-                # Begun first: a BACKUP departs when it is told to, and its tasks and log lines come after this one.
+                # Started first: a BACKUP departs at once, and its tasks and log lines come after this one.
                 releases.append(start_task(self._release_departed([runtime for runtime, _host in some])))
             if some is not masters:
                 removals += [start_task(self._remove(*each)) for each in some]
@@ -728,7 +728,7 @@ class Node:
             runtime.publish(event)
 
     def _publish_stall(self, late_ns: int, now_ns: int) -> None:
-        """Tell each host of a stall, some of them in each turn of the loop: it must not cause the next stall."""
+        """Publish a stall to each host, to some of them in each turn of the loop: it must not cause the next stall."""
         events = [LoopStalled(key=key, at_ns=now_ns, late_ns=late_ns) for key in self._runtimes]
         self._publish_some(deque(events))
 

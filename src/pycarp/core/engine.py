@@ -351,7 +351,7 @@ class Engine:
     def _on_datagrams(self, datagrams: tuple[Datagram, ...], now_ns: int, out: Outbox) -> None:
         """Process datagrams in order; most repeat the last claim and only postpone a deadline, see ``core/calm.py``."""
         known = self._calm.get if self._settings.allow else _nothing_known
-        pending, hear = self._hosts.pending, reactions.hear
+        pending, receive_repeated = self._hosts.pending, reactions.receive_repeated
         for datagram in datagrams:
             link, family, source, destination, ttl, payload, waited_ns = datagram
             calm = known((link, family, payload[:HEAD_LENGTH]))
@@ -370,7 +370,7 @@ class Engine:
                 continue
             if pending is not None:
                 pending.take(calm.key)
-            if not hear(calm, payload, now_ns, waited_ns):
+            if not receive_repeated(calm, payload, now_ns, waited_ns):
                 self._on_datagram(datagram, now_ns, out)
 
     def _begin_calm(self, entry: HostEntry, datagram: Datagram, *, is_plain: bool) -> None:
@@ -507,23 +507,24 @@ class Engine:
         """Let hosts act whose time has come: first those that owe signs of life, then some of the others."""
         for key in self._deadlines.holding.pop_due(now_ns, HOLDING_A_STEP):
             entry = self._hosts.repeating(key)
-            if entry is None:
-                # It departed in this step, because of another host.
-                continue
-            if entry.trusted_at_ns is None and (due_ns := self._repeat(entry.ctx, now_ns, out)) is not None:
+            if entry is None or entry.trusted_at_ns is not None:
+                self._pass_time(key, now_ns, out)
+            elif (due_ns := self._repeat(entry.ctx, now_ns, out)) is not None:
                 self._deadlines.holding.set(key, due_ns)
             else:
-                self._pass_time(entry, now_ns, out)
+                self._pass_time(key, now_ns, out)
         for key in self._deadlines.others.pop_due(now_ns, 0 if has_unread else OTHERS_A_STEP):
-            if (other := self._hosts.get(key)) is not None:
-                self._pass_time(other, now_ns, out)
+            self._pass_time(key, now_ns, out)
 
-    def _pass_time(self, entry: HostEntry, now_ns: int, out: Outbox) -> None:
-        entry.copied = None
+    def _pass_time(self, key: HostKey, now_ns: int, out: Outbox) -> None:
+        """Let a host act; no-op if it departed in this step, because of another host."""
+        entry = self._hosts.get(key)
+        if entry is None:
+            return
         if entry.trusted_at_ns is not None:
             self._trust_again(entry, now_ns, out)
         # An earlier reaction of this step may have recorded a deadline that is due now; it is handled here.
-        self._deadlines.forget(entry.key)
+        self._deadlines.forget(key)
         self._react(entry, _TIME_PASSED, now_ns, out)
 
     def _on_link(self, facts: LinkFacts, now_ns: int, out: Outbox) -> None:

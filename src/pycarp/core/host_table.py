@@ -65,7 +65,7 @@ class HostEntryCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepeatedEntryCheckpoint(NamedTuple):
-    """The state of a host entry that has only repeated itself, or heard repetitions, since it was copied as a whole."""
+    """The state of a host entry since whose last whole copy it only sent or received repeated advertisements."""
 
     before: HostEntryCheckpoint
     codec: CodecCheckpoint
@@ -226,8 +226,8 @@ class HostTable:
     """All hosts, by key and by link, in the order in which they were added.
 
     The engine changes a host only after it has got it from here in the same step: so nothing that ``capture`` returned
-    misses a change. A host that repeats itself, or hears a repetition, is got by ``repeating``, or only ``pending`` is
-    told, the last capture until that is complete.
+    misses a change. For a repeated advertisement, sent or received, a host is got by ``repeating``, or the engine only
+    captures it in ``pending``, the last capture until that is complete.
     """
 
     def __init__(self, *, slot_ns: int = 0) -> None:

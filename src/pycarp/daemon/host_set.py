@@ -173,7 +173,7 @@ class HostSet:
             raise errors[0]
 
     async def _until_in_time(self) -> None:
-        """Wait, for a while at most, until the hosts that run are heard and served in time."""
+        """Wait, for a while at most, until the node reads and acts in time for the hosts that run."""
         for _ in range(PAUSES_MOST):
             if not self._node.is_behind:
                 return

@@ -70,7 +70,7 @@ def receiving_socket(family: Family, link: str, index: int) -> socket.socket:
 
 
 def _receive_for_all(sock: socket.socket, family: Family, *, is_on: bool) -> None:
-    """Let a socket receive for groups that another socket of this machine has joined, or only for its own.
+    """Let a socket receive for groups that another socket has joined, or only for its own.
 
     Otherwise the kernel copies each advertisement for the socket of every link, only to drop the copy there: with forty
     links an eighth of what it takes to receive.

@@ -63,7 +63,7 @@ def is_in_time(ctx: Context, state: Backup, now_ns: int, waited_ns: int) -> bool
 
 
 def postpone(state: Backup, peer: Peer, at_ns: int, down_ns: int) -> None:
-    """Postpone the deadline of a family because its MASTER repeated its claim at ``at_ns``; see ``reactions.hear``."""
+    """Postpone the deadline of a family, as ``receive_repeated`` does: its MASTER repeated its claim at ``at_ns``."""
     waiting, family, down_at_ns = state.master_down_at_ns, peer.family, at_ns + down_ns
     peer.at_ns = at_ns
     if down_at_ns > waiting.get(family, 0):

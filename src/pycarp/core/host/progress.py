@@ -1,7 +1,8 @@
-"""What a host changes while it repeats itself or hears a repetition: little, so a checkpoint copies only that.
+"""What a host changes while it repeats its advertisement, or receives a repeated one: a checkpoint copies only that.
 
-A MASTER that repeats its advertisement (``master.repeat``) and a BACKUP that hears a repetition (``reactions.hear``)
-change a few times, and the codec its counters. Everything else is as it was when it was last copied.
+A MASTER that repeats its advertisement (``master.repeat``) and a BACKUP that receives a repeated one
+(``reactions.receive_repeated``) change a few times and the counters of the codec. Nothing else has changed since the
+host was last copied.
 """
 
 from copy import copy
@@ -23,12 +24,12 @@ class Progress(NamedTuple):
     """The changes since a host was last copied.
 
     ``times_ns`` are those of a MASTER; the others are of a BACKUP: its master-down times, and for each followed MASTER
-    its last counter and when that was heard.
+    its last counter and when that was received.
     """
 
     times_ns: tuple[int, ...] = ()
     down_at_ns: tuple[tuple[Family, int], ...] = ()
-    heard: tuple[tuple[PeerKey, int, int], ...] = ()
+    received: tuple[tuple[PeerKey, int, int], ...] = ()
 
     def applied_to(self, before: HostCheckpoint) -> HostCheckpoint:
         """Return the state of the host with these changes."""
@@ -39,22 +40,22 @@ class Progress(NamedTuple):
         elif isinstance(state, Backup):
             state.master_down_at_ns = dict(self.down_at_ns)
             peers = dict(peers)
-            for key, counter, at_ns in self.heard:
+            for key, counter, at_ns in self.received:
                 peer = peers[key] = copy(peers[key])
                 peer.counter, peer.at_ns = counter, at_ns
         return replace(before, state=state, peers=peers)
 
 
 def progress_of(ctx: Context) -> Progress:
-    """Return what may have changed since the host was copied, if it has only repeated itself or heard repetitions."""
+    """Return what may have changed since the host was copied, if only repeated advertisements were sent or received."""
     state = ctx.state
     if isinstance(state, Master):
         return Progress(_times_of(state))
     if isinstance(state, Backup):
-        heard = []
+        received = []
         for family, source in state.followed.items():
             peer = ctx.peers.get((source, family))
             if peer is not None:
-                heard.append(((source, family), peer.counter, peer.at_ns))
-        return Progress((), tuple(state.master_down_at_ns.items()), tuple(heard))
+                received.append(((source, family), peer.counter, peer.at_ns))
+        return Progress((), tuple(state.master_down_at_ns.items()), tuple(received))
     return Progress()

@@ -120,7 +120,7 @@ def is_calm(ctx: Context, calm: Mapping[Family, Calm]) -> bool:
     )
 
 
-def hear(calm: Calm, payload: bytes, now_ns: int, waited_ns: int) -> bool:
+def receive_repeated(calm: Calm, payload: bytes, now_ns: int, waited_ns: int) -> bool:
     """Postpone the deadline of a calm host because its MASTER repeated its claim.
 
     The ``payload`` has the right head and checksum. Return False and change nothing if it is to be processed in full:

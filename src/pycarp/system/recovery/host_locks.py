@@ -55,7 +55,7 @@ class HostLocks:
     def __init__(self) -> None:
         self._locks: dict[HostKey, list[_Lock]] = {}
         self._signs: dict[tuple[str, int], _Sign] = {}
-        self._door: _Door | None = None
+        self._watch: _LockWatch | None = None
 
     async def take(self, keys: Iterable[HostKey], *, timeout_s: float = TIMEOUT_S) -> None:
         """Lock hosts, all or none; well for those that we have.
@@ -96,8 +96,8 @@ class HostLocks:
 
     def close(self) -> None:
         """Give all locks up."""
-        if self._door is not None:
-            self._door.close()
+        if self._watch is not None:
+            self._watch.close()
         self.release(*list(self._locks))
 
     def _try(self, key: HostKey, known: dict[str, Peer]) -> Peer | None:
@@ -105,13 +105,13 @@ class HostLocks:
         bound = _bound(_name(key), key, known)
         if isinstance(bound, Peer):
             return bound
-        self._locks[key] = [] if bound is None else [_Lock(bound, self._open_door())]
+        self._locks[key] = [] if bound is None else [_Lock(bound, self._opened_watch())]
         return None
 
-    def _open_door(self) -> "_Door":
-        if self._door is None or self._door.is_closed:
-            self._door = _Door()
-        return self._door
+    def _opened_watch(self) -> "_LockWatch":
+        if self._watch is None or self._watch.is_closed:
+            self._watch = _LockWatch()
+        return self._watch
 
     def _put_up_signs(self, keys: Iterable[HostKey]) -> dict[int, str]:
         """Say for the interfaces of hosts by which name we know them; return the names by index."""
@@ -121,7 +121,7 @@ class HostLocks:
                 index = socket.if_nametoindex(link)
                 found[index] = link
                 if (link, index) not in self._signs:
-                    self._signs[link, index] = _sign(link, index, key, self._open_door())
+                    self._signs[link, index] = _sign(link, index, key, self._opened_watch())
         return found
 
     def _rival(self, keys: Iterable[HostKey], links: Mapping[int, str]) -> tuple[HostKey, Peer] | None:
@@ -149,8 +149,8 @@ class _Sign(NamedTuple):
     lock: "_Lock"
 
 
-class _Door:
-    """Waits for those who connect to any lock; the event loop waits for one descriptor, however many locks there are.
+class _LockWatch:
+    """Waits for connections to any lock; the event loop waits for one descriptor, however many locks there are.
 
     Made in a running event loop.
     """
@@ -159,30 +159,30 @@ class _Door:
         self.loop = asyncio.get_running_loop()
         self._locks: dict[int, _Lock] = {}
         self._epoll = select.epoll()
-        self.loop.add_reader(self._epoll.fileno(), self._open)
+        self.loop.add_reader(self._epoll.fileno(), self._hang_up_all)
 
     @property
     def is_closed(self) -> bool:
         """True after ``close``."""
         return self._epoll.closed
 
-    def attend(self, descriptor: int, lock: "_Lock") -> None:
-        """Call ``hang_up`` of a lock when somebody connects."""
+    def add(self, descriptor: int, lock: "_Lock") -> None:
+        """Call ``hang_up`` of a lock when a process connects."""
         self._epoll.register(descriptor, select.EPOLLIN)
         self._locks[descriptor] = lock
 
-    def leave(self, descriptor: int) -> None:
-        """Attend to a lock no longer; no-op when closed."""
+    def remove(self, descriptor: int) -> None:
+        """Watch a lock no longer; no-op when closed."""
         if self._locks.pop(descriptor, None) is not None and not self.is_closed:
             self._epoll.unregister(descriptor)
 
     def close(self) -> None:
-        """Attend to no lock any longer; well also when the event loop is closed."""
+        """Watch no lock any longer; also possible when the event loop is closed."""
         if not (self.is_closed or self.loop.is_closed()):
             self.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    def _open(self) -> None:
+    def _hang_up_all(self) -> None:
         for descriptor, _events in self._epoll.poll(0):
             self._locks[descriptor].hang_up()
 
@@ -193,9 +193,9 @@ class _Lock:
     What it costs is bounded, however many connect, and also when the process has no descriptor left for them.
     """
 
-    def __init__(self, sock: socket.socket, door: _Door) -> None:
+    def __init__(self, sock: socket.socket, watch: _LockWatch) -> None:
         self._sock = sock
-        self._door = door
+        self._watch = watch
         self._rest: asyncio.TimerHandle | None = None
         sock.setblocking(False)
         self._attend()
@@ -204,16 +204,16 @@ class _Lock:
         """Give the name up; well also when the event loop is closed."""
         if self._rest is not None:
             self._rest.cancel()
-        self._door.leave(self._sock.fileno())
+        self._watch.remove(self._sock.fileno())
         self._sock.close()
 
     def _attend(self) -> None:
         self._rest = None
-        if not self._door.is_closed:
-            self._door.attend(self._sock.fileno(), self)
+        if not self._watch.is_closed:
+            self._watch.add(self._sock.fileno(), self)
 
     def hang_up(self) -> None:
-        """Hang up on those who have connected."""
+        """Close the connections of all who have connected."""
         try:
             for _ in range(_AT_ONCE):
                 self._sock.accept()[0].close()
@@ -222,8 +222,8 @@ class _Lock:
         except OSError:
             # The connection stays in the queue, and would be reported again at once.
             pass
-        self._door.leave(self._sock.fileno())
-        self._rest = self._door.loop.call_later(_REST_S, self._attend)
+        self._watch.remove(self._sock.fileno())
+        self._rest = self._watch.loop.call_later(_REST_S, self._attend)
 
 
 def living() -> Mapping[HostKey, int]:
@@ -267,12 +267,12 @@ def _name(key: HostKey) -> str:
     return f"\0pycarp/host/{key.link}/{key.vhid}"
 
 
-def _sign(link: str, index: int, key: HostKey, door: _Door) -> _Sign:
+def _sign(link: str, index: int, key: HostKey, watch: _LockWatch) -> _Sign:
     """Put up a sign. Nobody can guess its name, and take it before us."""
     name = f"\0pycarp/link/{index}/{link}/{secrets.token_hex(8)}"
     bound = _bound(name, key, {})
     assert isinstance(bound, socket.socket)
-    return _Sign(name, _Lock(bound, door))
+    return _Sign(name, _Lock(bound, watch))
 
 
 def _signs() -> Iterator[tuple[str, int, str]]:
