@@ -1,7 +1,6 @@
 """A node of many MASTERs removes some of them at a time: the others go on advertising until it is their turn."""
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
@@ -18,7 +17,7 @@ DROP_S = 0.9
 class SlowDrops(NullActuator):
     """Takes a while to drop addresses."""
 
-    async def drop(self, key: HostKey, addresses: Sequence[InterfaceAddress]) -> None:
+    async def drop(self, key: HostKey, addresses: tuple[InterfaceAddress, ...]) -> None:
         await asyncio.sleep(DROP_S)
         await super().drop(key, addresses)
 

@@ -511,7 +511,7 @@ class Node:
                 # A drop that hangs must not keep the others from being tried.
                 await asyncio.wait({removals[-1]}, timeout=_NEXT_AFTER_S)
 
-        await asyncio.gather(*(remove_next() for _ in range(_AT_ONCE)))
+        await asyncio.gather(*(remove_next() for _ in range(min(_AT_ONCE, len(handles)))))
 
     async def _release_departed(self, hosts: Sequence[HostRuntime]) -> None:
         """Release those hosts that have departed; what fails is tried once more later."""

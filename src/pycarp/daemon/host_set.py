@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 import msgspec
 
@@ -153,7 +153,7 @@ class HostSet:
         for task in list(self._followers.values()):
             await task
 
-    async def _add_all(self, configs: Iterable[HostConfig], stop: asyncio.Event) -> None:
+    async def _add_all(self, configs: Collection[HostConfig], stop: asyncio.Event) -> None:
         errors: list[BaseException] = []
         left = iter(configs)
 
@@ -168,7 +168,7 @@ class HostSet:
                     errors.append(exc)
                     raise
 
-        await asyncio.gather(*(add_some() for _ in range(_AT_ONCE)), return_exceptions=True)
+        await asyncio.gather(*(add_some() for _ in range(min(_AT_ONCE, len(configs)))), return_exceptions=True)
         if errors:
             raise errors[0]
 
